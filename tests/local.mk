@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+#
+# Conventions of the tests:
+#  - a program goes to check_PROGRAMS and TESTS, is named tests/<kind>/test-<file it tests>, and links
+#    $(TEST_LDADD); it is a `check` suite in forked mode whose main is run_suite() of tests/harness.h;
+#  - exit status 77 means skipped, with the reason printed;
+#  - programs that are useful under ThreadSanitizer go to TSAN_TESTS too;
+#  - a test that starts the router takes its path from $ZCP_ROUTER_BIN, the tool from $ZCP_BIN.
+
+AM_TESTS_ENVIRONMENT = \
+	ZCP_ROUTER_BIN='$(abs_top_builddir)/zcp-router'; export ZCP_ROUTER_BIN; \
+	ZCP_BIN='$(abs_top_builddir)/zcp'; export ZCP_BIN; \
+	top_srcdir='$(abs_top_srcdir)'; export top_srcdir; \
+	top_builddir='$(abs_top_builddir)'; export top_builddir; \
+	CC='$(CC)'; export CC; \
+	ASAN_OPTIONS="$${ASAN_OPTIONS-detect_leaks=1}"; export ASAN_OPTIONS; \
+	UBSAN_OPTIONS="$${UBSAN_OPTIONS-print_stacktrace=1}"; export UBSAN_OPTIONS; \
+	TSAN_OPTIONS="$${TSAN_OPTIONS-halt_on_error=1}"; export TSAN_OPTIONS; \
+	unset ZCP_ROUTER;
+
+TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(CHECK_CFLAGS)
+TEST_LDADD = tests/libtest_harness.la $(CHECK_LIBS)
+
+if HAVE_CHECK
+check_LTLIBRARIES += tests/libtest_harness.la
+
+tests_libtest_harness_la_SOURCES = tests/harness.c tests/harness.h
+tests_libtest_harness_la_CPPFLAGS = $(TEST_CPPFLAGS)
+
+include tests/unit/local.mk
+include tests/kernel/local.mk
+include tests/integration/local.mk
+else
+check-local: check-is-missing
+check-is-missing:
+	@echo "make check needs the 'check' unit test framework, which configure did not find." >&2
+	@echo "Debian: apt-get install check libsubunit-dev (or scripts/bootstrap), then configure again." >&2
+	@false
+endif
+include tests/model/local.mk
+
+# ThreadSanitizer wants the low-entropy address layout (vm.mmap_rnd_bits > 28 kills gcc 12's runtime).
+check-tsan:
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(TSAN_TESTS)' LOG_COMPILER='$(SETARCH) -R'
+
+# Everything but the models and the litmus runs, which say the same whatever compiled the code.
+check-code:
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS="`echo $(TESTS) | tr ' ' '\n' | grep -v '^tests/model/' | tr '\n' ' '`"
+
+.PHONY: check-code check-tsan check-is-missing torture
