@@ -6,3 +6,52 @@
 #   tests_unit_test_name_SOURCES = tests/unit/test-name.c
 #   tests_unit_test_name_CPPFLAGS = $(TEST_CPPFLAGS)
 #   tests_unit_test_name_LDADD = $(TEST_LDADD) libzcp_common.la
+
+# src/common
+check_PROGRAMS += \
+	tests/unit/test-clock \
+	tests/unit/test-directory \
+	tests/unit/test-fd \
+	tests/unit/test-memfd \
+	tests/unit/test-message \
+	tests/unit/test-name \
+	tests/unit/test-wire
+TESTS += \
+	tests/unit/test-clock \
+	tests/unit/test-directory \
+	tests/unit/test-fd \
+	tests/unit/test-memfd \
+	tests/unit/test-message \
+	tests/unit/test-name \
+	tests/unit/test-wire
+TSAN_TESTS += \
+	tests/unit/test-clock \
+	tests/unit/test-directory
+
+tests_unit_test_clock_SOURCES = tests/unit/test-clock.c
+tests_unit_test_clock_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_clock_LDADD = $(TEST_LDADD) libzcp_common.la
+
+tests_unit_test_directory_SOURCES = tests/unit/test-directory.c
+tests_unit_test_directory_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_directory_LDADD = $(TEST_LDADD) libzcp_common.la
+
+tests_unit_test_fd_SOURCES = tests/unit/test-fd.c
+tests_unit_test_fd_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_fd_LDADD = $(TEST_LDADD) libzcp_common.la
+
+tests_unit_test_memfd_SOURCES = tests/unit/test-memfd.c
+tests_unit_test_memfd_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_memfd_LDADD = $(TEST_LDADD) libzcp_common.la
+
+tests_unit_test_message_SOURCES = tests/unit/test-message.c
+tests_unit_test_message_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_message_LDADD = $(TEST_LDADD) libzcp_common.la
+
+tests_unit_test_name_SOURCES = tests/unit/test-name.c
+tests_unit_test_name_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_name_LDADD = $(TEST_LDADD) libzcp_common.la
+
+tests_unit_test_wire_SOURCES = tests/unit/test-wire.c
+tests_unit_test_wire_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_wire_LDADD = $(TEST_LDADD) libzcp_common.la

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * memfd.c - sealed segments
+ *
+ * The protection rests on the order of steps, not on any one of them. The size seals come before anyone else
+ * has the descriptor, so no mapping can ever reach beyond the end of the file (SIGBUS). F_SEAL_FUTURE_WRITE
+ * comes after the one writer has mapped the segment and before a reader sees it: a mapping made earlier keeps
+ * its write access, and a PROT_READ mapping made earlier from a writable descriptor can even be upgraded by
+ * mprotect() later, while F_GET_SEALS looks perfect. F_SEAL_WRITE would be stricter but cannot be set while a
+ * writable mapping exists.
+ *
+ * A read-only descriptor and mode 0600 are the second line: they stop reopening through /proc by other users.
+ * They are not enough alone, since a process of the same uid may always reopen.
+ *
+ * Source: fcntl(2), memfd_create(2); F_SEAL_FUTURE_WRITE is Linux 5.1, MFD_NOEXEC_SEAL 6.3.
+ * tests/unit/test-memfd.c tries each known way around the seals.
+ */
+#include "common/memfd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+
+/* The kernel headers may be older than the kernel. */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+/* memfd_create() takes no more of a name (NAME_MAX less its "memfd:" prefix), NUL included. */
+#define MEMFD_NAME_BYTES 250
+
+static int create_sealable(const char *name)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+
+	/* EINVAL: a kernel before 6.3. Without MFD_EXEC too, which it would not know either. */
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	return fd < 0 ? -errno : fd;
+}
+
+int memfd_create_segment(const char *label, uint64_t size)
+{
+	_cleanup_fd_ int fd = -1;
+	char name[MEMFD_NAME_BYTES];
+
+	if (!size || size % (uint64_t)sysconf(_SC_PAGESIZE))
+		return -EINVAL;
+	if (size > INT64_MAX)
+		return -EFBIG;
+
+	snprintf(name, sizeof(name), "zcp:%s", label);
+	fd = create_sealable(name);
+	if (fd < 0)
+		return fd;
+
+	/* The default is 0666 with MFD_NOEXEC_SEAL and 0777 without: everybody could reopen it. */
+	if (fchmod(fd, 0600) < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)size) < 0)
+		return -errno;
+	if (fcntl(fd, F_ADD_SEALS, MEMFD_SEALS_SIZE) < 0)
+		return -errno;
+	return fd_take(&fd);
+}
+
+int memfd_seal_writer(int fd)
+{
+	/* One call: there is no moment in which somebody could add or miss one of the two. */
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
+		return -errno;
+	return 0;
+}
+
+int memfd_reader_fd(int fd)
+{
+	char path[32];
+	int reader;
+
+	/* dup() shares the open file description and its O_RDWR; only a new open() can be read-only. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	reader = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (reader >= 0)
+		return reader;
+
+	/* No /proc, or one that hides us. A bad @fd ends here as well and gets its EBADF from fcntl(). */
+	if (errno != ENOENT && errno != ENOTDIR && errno != EACCES && errno != EPERM)
+		return -errno;
+	reader = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return reader < 0 ? -errno : reader;
+}
+
+static int map_segment(int fd, uint64_t size, int wanted_seals, int protection, void **mapping)
+{
+	struct stat st;
+	void *address;
+	int seals;
+
+	/* EINVAL: the file has no seals, so it is no memfd. An ordinary tmpfs file gets here but lacks the seals. */
+	seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0)
+		return -EBADF;
+	if ((seals & wanted_seals) != wanted_seals)
+		return -EPERM;
+
+	/* Asked after the size seals were seen, the size is final. */
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!size || st.st_size < 0 || (uint64_t)st.st_size != size)
+		return -EMSGSIZE;
+
+	address = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
+	if (address == MAP_FAILED)
+		return -errno;
+
+	/* A child would be a second writer, or hold the memory of a dead publisher. */
+	if (madvise(address, size, MADV_DONTFORK) < 0) {
+		int saved_errno = errno;
+
+		munmap(address, size);
+		return -saved_errno;
+	}
+	*mapping = address;
+	return 0;
+}
+
+int memfd_map_writer(int fd, uint64_t size, void **mapping)
+{
+	return map_segment(fd, size, MEMFD_SEALS_SIZE, PROT_READ | PROT_WRITE, mapping);
+}
+
+int memfd_map_reader(int fd, uint64_t size, const void **mapping)
+{
+	void *address;
+	int r;
+
+	r = map_segment(fd, size, MEMFD_SEALS_READER, PROT_READ, &address);
+	if (r < 0)
+		return r;
+	*mapping = address;
+	return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * memfd.h - sealed segments: how the router makes them and how everyone else checks them
+ *
+ * The life of a segment in three steps, each one function: memfd_create_segment() (size fixed for ever), then
+ * its one writer maps it read-write, then memfd_seal_writer() - from there on nobody can obtain a new writable
+ * mapping - and only then memfd_reader_fd() makes the descriptor that readers get. A reader trusts nothing:
+ * memfd_map_reader() checks seals, size and kind of file itself.
+ */
+#ifndef ZCP_COMMON_MEMFD_H
+#define ZCP_COMMON_MEMFD_H
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Seals of a segment its writer may still map, and of one that readers may see. */
+#define MEMFD_SEALS_SIZE (F_SEAL_SHRINK | F_SEAL_GROW)
+#define MEMFD_SEALS_READER (MEMFD_SEALS_SIZE | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
+
+/*
+ * Create a memfd of @size bytes (a multiple of the page size, > 0) named "zcp:@label", close-on-exec, mode 0600
+ * (other uids cannot reopen it through /proc), MFD_NOEXEC_SEAL where the kernel has it (6.3), size sealed. No
+ * memory is allocated: pages come with the writer's first touch and are charged to it. Returns the descriptor,
+ * which the caller owns, or a negative errno value (-EFBIG: RLIMIT_FSIZE or file size limit; SIGXFSZ must be
+ * ignored by the process).
+ */
+int memfd_create_segment(const char *label, uint64_t size);
+
+/*
+ * Add F_SEAL_FUTURE_WRITE|F_SEAL_SEAL. @fd must be the read-write descriptor of memfd_create_segment(). 0 or
+ * negative errno.
+ */
+int memfd_seal_writer(int fd);
+
+/*
+ * A new read-only open file description of segment @fd (through /proc/self/fd), or where /proc is missing a
+ * plain duplicate, for which the seals alone are the protection. Returns a descriptor the caller owns, or a
+ * negative errno value.
+ */
+int memfd_reader_fd(int fd);
+
+/*
+ * Map segment @fd for its writer: checks that it is a memfd with at least the seals MEMFD_SEALS_SIZE and
+ * exactly @size bytes, then maps it MAP_SHARED read-write with MADV_DONTFORK. 0 and *mapping, or: -EBADF (not a
+ * sealable memfd), -EPERM (seals missing), -EMSGSIZE (size differs), or what mmap says. Unmap with
+ * munmap(*mapping, size). @fd stays the caller's.
+ */
+int memfd_map_writer(int fd, uint64_t size, void **mapping);
+
+/* The same for a reader: all of MEMFD_SEALS_READER must be set; PROT_READ only. */
+int memfd_map_reader(int fd, uint64_t size, const void **mapping);
+
+#endif

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wire.h - the control protocol between a node and the router
+ *
+ * One SOCK_SEQPACKET datagram is one message: a fixed struct that begins with struct wire_header. No text
+ * parsing, no variable parts; `size` in the header must equal both the datagram's length and the size of the
+ * struct its type names. Reserved bytes are zero and checked. Both ends are on one machine, so integers are in
+ * host order; `magic` catches a peer of another endianness and `version` one of another ABI.
+ *
+ * Only the router sends descriptors, and only in the four messages marked "fds" below; a node never sends any.
+ *
+ * The life of a publisher, as the two ends see it:
+ *
+ *	node                                  router
+ *	ENDPOINT_OPEN (request r)       -->   checks names, type, geometry, quotas; memfd + F_SEAL_SHRINK|F_SEAL_GROW
+ *	                                <--   ENDPOINT_OPENED (request r) + fds: segment (read-write), doorbell
+ *	maps it read-write, writes the
+ *	constant header
+ *	SEGMENT_MAPPED (request r)      -->   F_SEAL_FUTURE_WRITE|F_SEAL_SEAL; only now may others see the segment
+ *	                                <--   ENDPOINT_READY (request r)
+ *
+ * A subscriber's is the same with its lane page. When a publisher and a subscriber of one topic are both ready,
+ * they are matched:
+ *
+ *	subscriber <-- WRITER_ADDED + fds: data segment (read-only), the publisher's doorbell
+ *	subscriber --> LANE_CHOSEN: it has mapped the segment and prepared lane i of its lane page (or a negative error: no match)
+ *	publisher  <-- LANE_ADDED + fds: lane page (read-only), the subscriber's doorbell
+ *
+ * and when either end leaves, the other is told WRITER_GONE or LANE_GONE. For a subscriber that opens, every
+ * WRITER_ADDED of the publishers already there precedes its ENDPOINT_READY, so that take finds history at once.
+ */
+#ifndef ZCP_COMMON_WIRE_H
+#define ZCP_COMMON_WIRE_H
+
+#include <assert.h>
+#include <stdint.h>
+
+#include "common/geometry.h"
+
+#define WIRE_MAGIC 0x5a435057u	/* "ZCPW" on a big-endian reader */
+#define WIRE_VERSION 1u		/* of this header and of every shared-memory layout; any difference is refused */
+#define WIRE_NAME_BYTES 104	/* a name of up to 100 bytes, its NUL, padding; bytes after the NUL are zero */
+#define WIRE_TEXT_BYTES 232
+#define WIRE_MESSAGE_MAX 1024	/* no message is larger */
+#define WIRE_FDS_MAX 2		/* no message carries more descriptors */
+
+enum wire_type {
+	/* node -> router */
+	WIRE_HELLO = 1,
+	WIRE_SEGMENT_MAPPED = 2,	/* ENDPOINT_OPENED's or WELCOME's read-write segment is mapped */
+	WIRE_ENDPOINT_OPEN = 3,
+	WIRE_ENDPOINT_CLOSE = 4,
+	WIRE_LANE_CHOSEN = 5,
+	WIRE_GOODBYE = 6,		/* the socket's end that follows is a clean close, not a death */
+
+	/* router -> node */
+	WIRE_WELCOME = 32,		/* fds: directory (read-only), node page (read-write) */
+	WIRE_ENDPOINT_OPENED = 33,	/* fds: segment (read-write), doorbell */
+	WIRE_ENDPOINT_READY = 34,
+	WIRE_WRITER_ADDED = 35,		/* fds: data segment (read-only), the writer's doorbell */
+	WIRE_LANE_ADDED = 36,		/* fds: lane page (read-only), the reader's doorbell */
+	WIRE_WRITER_GONE = 37,
+	WIRE_LANE_GONE = 38,
+	WIRE_MATCH_REFUSED = 39,	/* a pair that should have met cannot: text says why; no further consequence */
+	WIRE_ERROR = 40,		/* answers `request`; after a protocol violation (request 0) the router closes the socket */
+};
+
+struct wire_header {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t type;		/* enum wire_type */
+	uint32_t size;		/* of the whole message in bytes */
+	uint32_t request;	/* chosen by the node, non-zero, echoed in the answer; 0 where there is no request */
+};
+static_assert(sizeof(struct wire_header) == 16, "wire layout");
+
+struct wire_topic {
+	char service[WIRE_NAME_BYTES];
+	char instance[WIRE_NAME_BYTES];
+	char event[WIRE_NAME_BYTES];
+};
+
+/* Empty name: untyped, agrees with everything. */
+struct wire_type_info {
+	char name[WIRE_NAME_BYTES];
+	uint64_t size;
+	uint64_t alignment;
+};
+
+#define WIRE_HELLO_UNMONITORED (1u << 0)	/* exempt from the heartbeat scan */
+#define WIRE_HELLO_FLAGS WIRE_HELLO_UNMONITORED
+
+struct wire_hello {
+	struct wire_header header;
+	uint32_t flags;
+	uint32_t reserved;
+	char name[WIRE_NAME_BYTES];	/* of the node; need not be unique */
+};
+static_assert(sizeof(struct wire_hello) == 128, "wire layout");
+
+struct wire_welcome {
+	struct wire_header header;	/* request of HELLO */
+	uint64_t node;			/* id, never reused within a router's life */
+	uint64_t epoch;			/* of this router's life: differs after a restart */
+	uint64_t directory_bytes;
+	uint64_t node_page_bytes;
+	uint64_t node_page_segment;	/* id to name in SEGMENT_MAPPED */
+};
+static_assert(sizeof(struct wire_welcome) == 56, "wire layout");
+
+struct wire_segment_mapped {
+	struct wire_header header;	/* request of ENDPOINT_OPEN, or of HELLO */
+	uint64_t segment;
+};
+static_assert(sizeof(struct wire_segment_mapped) == 24, "wire layout");
+
+enum wire_endpoint_kind {
+	WIRE_PUBLISHER = 1,
+	WIRE_SUBSCRIBER = 2,
+};
+
+#define WIRE_ENDPOINT_RELIABLE (1u << 0)	/* publisher: waits for every reader that is not lossy */
+#define WIRE_ENDPOINT_LOSSY (1u << 1)		/* subscriber: never waited for */
+#define WIRE_ENDPOINT_FLAGS (WIRE_ENDPOINT_RELIABLE | WIRE_ENDPOINT_LOSSY)
+
+struct wire_endpoint_open {
+	struct wire_header header;
+	uint32_t kind;			/* enum wire_endpoint_kind */
+	uint32_t flags;
+	uint32_t max_held;		/* subscriber: samples held at once, 1..1024 */
+	uint32_t n_lanes;		/* subscriber: publishers at once, 1..4096 */
+	uint32_t history;		/* subscriber: messages wanted from before it joined */
+	uint32_t reserved;
+	struct wire_topic topic;
+	struct wire_type_info type;
+	struct channel_geometry geometry;	/* publisher; all zero for a subscriber */
+};
+static_assert(sizeof(struct wire_endpoint_open) <= WIRE_MESSAGE_MAX, "fits a receive buffer");
+
+struct wire_endpoint_opened {
+	struct wire_header header;
+	uint64_t endpoint;		/* id, never reused within a router's life */
+	uint64_t segment;		/* id to name in SEGMENT_MAPPED */
+	uint64_t segment_bytes;
+};
+static_assert(sizeof(struct wire_endpoint_opened) == 40, "wire layout");
+
+struct wire_endpoint_ready {
+	struct wire_header header;
+	uint64_t endpoint;
+	uint32_t n_pending;		/* publisher: matches under way, for each of which LANE_ADDED or LANE_GONE follows */
+	uint32_t reserved;
+};
+static_assert(sizeof(struct wire_endpoint_ready) == 32, "wire layout");
+
+struct wire_endpoint_close {
+	struct wire_header header;
+	uint64_t endpoint;
+};
+static_assert(sizeof(struct wire_endpoint_close) == 24, "wire layout");
+
+#define WIRE_MATCH_FROM_START (1u << 0)	/* the subscriber was there before the publisher: nothing published is "history" to it */
+#define WIRE_MATCH_LOSSY (1u << 1)	/* the lane is never waited for (publisher not reliable, or subscriber lossy) */
+
+struct wire_writer_added {
+	struct wire_header header;	/* request 0 */
+	uint64_t endpoint;		/* the subscriber addressed */
+	uint64_t match;			/* generation of the lane: unique in a router's life, non-zero */
+	uint64_t publisher;		/* endpoint id */
+	uint64_t node;			/* the publisher's */
+	uint64_t segment_bytes;
+	uint32_t flags;			/* WIRE_MATCH_* */
+	uint32_t reserved;
+};
+static_assert(sizeof(struct wire_writer_added) == 64, "wire layout");
+
+struct wire_lane_chosen {
+	struct wire_header header;	/* request 0 */
+	uint64_t endpoint;		/* the subscriber */
+	uint64_t match;
+	int32_t lane;			/* index in the lane page, or a negative errno value: the subscriber could not map the writer */
+	uint32_t reserved;
+};
+static_assert(sizeof(struct wire_lane_chosen) == 40, "wire layout");
+
+struct wire_lane_added {
+	struct wire_header header;	/* request 0 */
+	uint64_t endpoint;		/* the publisher addressed */
+	uint64_t match;
+	uint64_t subscriber;		/* endpoint id */
+	uint64_t node;			/* the subscriber's */
+	uint64_t segment_bytes;		/* of the lane page */
+	uint32_t lane;
+	uint32_t n_lanes;		/* geometry of the lane page, as the router sized it */
+	uint32_t max_held;
+	uint32_t flags;			/* WIRE_MATCH_* */
+};
+static_assert(sizeof(struct wire_lane_added) == 72, "wire layout");
+
+enum wire_cause {
+	WIRE_CAUSE_CLOSED = 1,		/* the endpoint or its node was closed by its owner */
+	WIRE_CAUSE_DIED = 2,		/* the node's process ended or dropped its socket without saying goodbye */
+	WIRE_CAUSE_EVICTED = 3,		/* the router removed the node (protocol violation, quota, unresponsive) */
+	WIRE_CAUSE_REFUSED = 4,		/* the match never came about */
+};
+
+/* WRITER_GONE (to the subscriber) and LANE_GONE (to the publisher). */
+struct wire_gone {
+	struct wire_header header;	/* request 0 */
+	uint64_t endpoint;		/* the endpoint addressed */
+	uint64_t match;
+	uint32_t cause;			/* enum wire_cause */
+	uint32_t reserved;
+};
+static_assert(sizeof(struct wire_gone) == 40, "wire layout");
+
+struct wire_match_refused {
+	struct wire_header header;	/* request 0 */
+	uint64_t endpoint;		/* the endpoint addressed */
+	uint64_t peer;			/* the endpoint it will not meet */
+	int32_t error;			/* negative errno value */
+	uint32_t reserved;
+	char text[WIRE_TEXT_BYTES];	/* NUL-terminated */
+};
+
+struct wire_error {
+	struct wire_header header;	/* echoes the request */
+	int32_t error;			/* negative errno value */
+	uint32_t reserved;
+	char text[WIRE_TEXT_BYTES];	/* NUL-terminated sentence that names the cure */
+};
+
+struct wire_goodbye {
+	struct wire_header header;
+};
+
+/* Any message, as received. */
+union wire_message {
+	struct wire_header header;
+	struct wire_hello hello;
+	struct wire_welcome welcome;
+	struct wire_segment_mapped segment_mapped;
+	struct wire_endpoint_open endpoint_open;
+	struct wire_endpoint_opened endpoint_opened;
+	struct wire_endpoint_ready endpoint_ready;
+	struct wire_endpoint_close endpoint_close;
+	struct wire_writer_added writer_added;
+	struct wire_lane_chosen lane_chosen;
+	struct wire_lane_added lane_added;
+	struct wire_gone gone;
+	struct wire_match_refused match_refused;
+	struct wire_error error;
+	struct wire_goodbye goodbye;
+	unsigned char bytes[WIRE_MESSAGE_MAX];
+};
+static_assert(sizeof(union wire_message) == WIRE_MESSAGE_MAX, "a receive buffer holds any message");
+
+/* Fill the header of @message for @type; @request as documented above. The rest of the message is not touched. */
+void wire_init(struct wire_header *header, enum wire_type type, uint32_t request);
+
+/* Size in bytes of a message of @type; 0: no such type. */
+uint32_t wire_size(uint32_t type);
+
+/* Number of descriptors a message of @type carries: 2 or 0. */
+unsigned int wire_fds(uint32_t type);
+
+/*
+ * Checks of a received datagram of @size bytes: long enough for a header, magic, version, known type, matching size.
+ * Returns 0, or -EPROTO, or -EPROTONOSUPPORT when it is only the version that differs.
+ */
+int wire_check(const union wire_message *message, uint64_t size);
+
+#endif
