@@ -55,3 +55,35 @@ tests_unit_test_name_LDADD = $(TEST_LDADD) libzcp_common.la
 tests_unit_test_wire_SOURCES = tests/unit/test-wire.c
 tests_unit_test_wire_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_wire_LDADD = $(TEST_LDADD) libzcp_common.la
+
+# src/channel
+CHANNEL_TESTS = \
+	tests/unit/test-channel-threads \
+	tests/unit/test-geometry \
+	tests/unit/test-reader \
+	tests/unit/test-retire \
+	tests/unit/test-writer
+CHANNEL_TEST_LDADD = $(TEST_LDADD) libzcp_channel.la libzcp_common.la
+check_PROGRAMS += $(CHANNEL_TESTS)
+TESTS += $(CHANNEL_TESTS)
+TSAN_TESTS += $(CHANNEL_TESTS)
+
+tests_unit_test_channel_threads_SOURCES = tests/unit/test-channel-threads.c tests/unit/channel-fixture.h
+tests_unit_test_channel_threads_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_channel_threads_LDADD = $(CHANNEL_TEST_LDADD)
+
+tests_unit_test_geometry_SOURCES = tests/unit/test-geometry.c
+tests_unit_test_geometry_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_geometry_LDADD = $(CHANNEL_TEST_LDADD)
+
+tests_unit_test_reader_SOURCES = tests/unit/test-reader.c tests/unit/channel-fixture.h
+tests_unit_test_reader_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_reader_LDADD = $(CHANNEL_TEST_LDADD)
+
+tests_unit_test_retire_SOURCES = tests/unit/test-retire.c tests/unit/channel-fixture.h
+tests_unit_test_retire_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_retire_LDADD = $(CHANNEL_TEST_LDADD)
+
+tests_unit_test_writer_SOURCES = tests/unit/test-writer.c tests/unit/channel-fixture.h
+tests_unit_test_writer_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_writer_LDADD = $(CHANNEL_TEST_LDADD)

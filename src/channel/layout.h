@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * layout.h - the two segments of a channel, byte for byte
+ *
+ * Data segment: written by one writer, read by all its readers. Lane page: written by one reader, read by all
+ * its writers. Nothing here is ever written by two processes. Lines that change at different times are kept 128
+ * bytes apart because neighbouring 64-byte lines are prefetched in pairs.
+ *
+ * Every field that changes after set-up is a C11 atomic. What another process wrote is loaded once, checked, then used.
+ */
+#ifndef ZCP_CHANNEL_LAYOUT_H
+#define ZCP_CHANNEL_LAYOUT_H
+
+#include <assert.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/geometry.h"
+
+#define CHANNEL_MAGIC 0x5a43504348414e31ull
+#define LANE_PAGE_MAGIC 0x5a43504c414e4531ull
+#define CHANNEL_VERSION 1u
+
+#define CHANNEL_NEEDS_FENCE (1u << 0)	/* no membarrier in this process: it fences, and partners towards it */
+#define CHANNEL_TICKS (1u << 1)		/* timestamps are raw ticks (common/clock.h), not nanoseconds */
+#define CHANNEL_RELIABLE (1u << 2)
+
+/* ---- data segment ------------------------------------------------------------------------------------------------ */
+
+/*
+ * Entry of attached[]: which lane the writer scans. start is stored before generation; a reader looks for its
+ * own generation.
+ */
+struct channel_attached {
+	_Atomic uint64_t generation;	/* 0: free */
+	_Atomic uint64_t start;		/* head when the lane was attached: from here on the lane loses nothing uncounted */
+};
+
+struct channel_header {
+	/* constant after set-up */
+	uint64_t magic;
+	uint32_t version;
+	uint32_t flags;			/* CHANNEL_* */
+	uint64_t endpoint, node;	/* ids of the writer */
+	struct channel_geometry geometry;
+
+	alignas(128) _Atomic uint64_t head;		/* messages published so far */
+	alignas(128) _Atomic uint64_t tail;		/* first sequence still valid; moves before anything below it is reused */
+	_Atomic uint64_t writer_ticket;			/* differs from what a reader rang last: the writer sleeps for want of room */
+	alignas(128) _Atomic uint64_t attach_epoch;	/* grows with each change of attached[] */
+	alignas(128) struct channel_attached attached[];
+};
+static_assert(offsetof(struct channel_header, head) % 128 == 0, "line of its own");
+static_assert(offsetof(struct channel_header, tail) - offsetof(struct channel_header, head) == 128, "line of its own");
+
+#define SLOT_HEADER_BYTES 24
+#define SLOT_BYTES_MAX 256
+#define SLOT_INLINE_MAX (SLOT_BYTES_MAX - SLOT_HEADER_BYTES)
+
+/* What a message's reference says: kind in the top 4 bits (a pool number, or one of these), chunk index below. */
+#define REF_KIND_SHIFT 28
+#define REF_INDEX_MASK ((1u << REF_KIND_SHIFT) - 1)
+#define REF_KIND_VOID 14u	/* no message: the slot's payload area was on loan when its turn came; readers skip it */
+#define REF_KIND_INLINE 15u
+static_assert(CHANNEL_POOLS_MAX <= REF_KIND_VOID, "pool numbers and kinds are distinct");
+
+struct channel_slot {
+	_Atomic uint64_t seq;		/* sequence + 1 of the message in it: the ready flag */
+	_Atomic uint64_t timestamp;
+	_Atomic uint64_t descriptor;	/* payload size in the low, reference in the high 32 bits */
+	_Atomic uint64_t payload[];	/* inline payload: slot_bytes - 24 */
+};
+static_assert(sizeof(struct channel_slot) == SLOT_HEADER_BYTES, "layout");
+
+/* ---- lane page --------------------------------------------------------------------------------------------------- */
+
+#define LANE_PAGE_FIRST 4096	/* the first page has the header and the ticket line, lanes follow */
+#define LANE_PINS_FIRST 7	/* pins on the cursor's line; more pins follow on lines of their own */
+#define LANES_MAX 4096u
+#define HELD_MAX 1024u
+
+struct lane_page_header {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t flags;			/* CHANNEL_NEEDS_FENCE */
+	uint64_t endpoint;		/* the reader's */
+	uint32_t n_lanes, max_held;
+};
+static_assert(sizeof(struct lane_page_header) <= 256, "ticket lines begin at 256");
+
+/*
+ * One matched writer's view of the reader. Cursor and pins share a line: the writer looks at both at the same
+ * rare moments, and the reader writes both at nearly the same time.
+ */
+struct channel_lane {
+	_Atomic uint64_t cursor;	/* everything below is consumed */
+	_Atomic uint64_t pin[];		/* sequence + 1 of a chunk message in use, or 0 */
+};
+
+/* Bytes from one lane to the next: a multiple of 128. */
+static inline uint64_t lane_stride(uint32_t max_held)
+{
+	return ((uint64_t)(1 + max_held) * 8 + 127) & ~(uint64_t)127;
+}
+
+/*
+ * The ticket of the reader's doorbell is read by every writer at every publish, so a writer with many readers
+ * touches one such line in each of their pages: they are spread over the cache sets by endpoint id.
+ */
+static inline uint64_t lane_page_ticket_offset(uint64_t endpoint)
+{
+	return 256 + 64 * (endpoint % ((LANE_PAGE_FIRST - 256) / 64));
+}
+
+#endif

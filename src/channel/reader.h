@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reader.h - one reader's end of one channel: a lane
+ *
+ * A subscriber has one lane page, and in it one lane per matched writer; each lane has a channel_reader, the
+ * private state of reading that writer's ring. Wait-free; no system call. Not thread-safe: one thread at a time
+ * per lane page.
+ *
+ * Before the writer has attached the lane (it acknowledges in attached[]) messages can only be copied out;
+ * afterwards chunks are pinned and read in place. A newcomer on a lane that the writer waits for takes only
+ * history until then: what is published meanwhile may be gone before it looks, and a stream without gaps begins
+ * with the attachment.
+ */
+#ifndef ZCP_CHANNEL_READER_H
+#define ZCP_CHANNEL_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "channel/layout.h"
+
+struct reader_options {
+	uint64_t generation;	/* of the match */
+	uint64_t publisher;	/* endpoint id the router told us; the header must say the same */
+	bool from_start;	/* we were there before the writer: begin at its first message, count every loss */
+	uint32_t history;	/* else: begin this many messages back */
+	bool lossy;		/* the writer never waits for this lane */
+	unsigned char *copies;	/* max_held areas of copies_stride bytes, for copies; NULL without pools */
+	uint64_t copies_stride;
+};
+
+struct channel_reader {
+	const unsigned char *ring;
+	const struct channel_header *header;
+	struct channel_lane *lane;
+	uint64_t cur;			/* next sequence to take */
+	uint64_t limit;			/* cur stops here until the writer has attached the lane; UINT64_MAX: it does not */
+	uint64_t stored;		/* cursor as the writer sees it */
+	uint64_t mask;
+	uint32_t slot_shift;
+	uint32_t inline_max;
+	uint32_t cursor_batch;		/* messages between two cursor stores */
+	bool fence;			/* we or the writer have no membarrier */
+	bool attached;
+	bool wake_writer;		/* set by take/flush: the writer sleeps for room; ring its doorbell and clear */
+	bool ticks;			/* timestamps are raw ticks */
+	uint64_t writer_rung;
+	uint64_t generation;
+	uint64_t attach_epoch;		/* last one looked at */
+	uint64_t first;			/* where cur stands as long as nothing was taken */
+	uint64_t count_from;		/* until then, losses below this sequence are not counted: before our time */
+	uint64_t lost;			/* counted, not yet reported with a message */
+	uint64_t taken, taken_at_empty;	/* messages so far; and when the ring was last found empty */
+	uint64_t malformed;
+	const unsigned char *segment;
+	uint32_t max_held;
+	unsigned char *copies;
+	uint64_t copies_stride;
+	struct channel_geometry geometry;	/* our checked copy */
+};
+
+struct channel_message {
+	const void *data;
+	size_t size;
+	uint64_t sequence, timestamp, lost;	/* timestamp: raw, see channel_reader.ticks */
+	bool pinned;				/* data is in the segment: release when done; else there is no need */
+};
+
+/* Write the constant header of the reader's own lane page. barrier_register() is called. */
+void lane_page_init(void *page, uint32_t n_lanes, uint32_t max_held, uint64_t endpoint);
+
+/*
+ * Begin to read the data segment mapped at @segment with @bytes bytes through lane @lane of our @page. Prepares
+ * the lane (cursor, no pins). No sample taken through an earlier use of this lane may still be held. 0; -EPROTO
+ * the header or its geometry is nonsense; -EPROTONOSUPPORT another ABI version.
+ */
+int channel_reader_init(struct channel_reader *reader, const void *segment, uint64_t bytes, void *page, uint32_t n_lanes,
+			uint32_t max_held, uint32_t lane, const struct reader_options *options);
+
+/*
+ * Take the next message with pin @k (< max_held, not in use). An inline message is copied to @buffer
+ * (SLOT_INLINE_MAX bytes, 8-aligned). 0 or -EAGAIN. May set reader->wake_writer.
+ */
+int channel_reader_take(struct channel_reader *reader, uint32_t k, void *buffer, struct channel_message *message);
+
+/* The message taken with pin @k is done with. */
+static inline void channel_reader_release(struct channel_reader *reader, uint32_t k)
+{
+	/* release: reads of the payload come before; partner: the acquire load in retire.c, scan_pins */
+	atomic_store_explicit(&reader->lane->pin[k], 0, memory_order_release);
+}
+
+/* Whether take would find something (or would find that it lost something, or that it was attached). */
+static inline bool channel_reader_ready(const struct channel_reader *reader)
+{
+	const struct channel_slot *slot = (const void *)(reader->ring + ((reader->cur & reader->mask) << reader->slot_shift));
+
+	if (atomic_load_explicit(&slot->seq, memory_order_acquire) <= reader->cur)
+		return false;
+	return reader->cur < reader->limit ||
+	       atomic_load_explicit(&reader->header->attach_epoch, memory_order_acquire) != reader->attach_epoch;
+}
+
+/* The writer is gone and will attach nobody: what it left may be taken as it is. */
+static inline void channel_reader_writer_gone(struct channel_reader *reader)
+{
+	reader->limit = UINT64_MAX;
+}
+
+/* Store the cursor now and look for a waiting writer. Take does it by itself before it says -EAGAIN. */
+void channel_reader_flush(struct channel_reader *reader);
+
+/*
+ * About to sleep: ask all writers matched to @page for a wake-up. Afterwards look at every ring once more
+ * (channel_reader_ready), then sleep. Partner: writer.c, ring_doorbells.
+ */
+void lane_page_arm(void *page, uint64_t endpoint);
+
+#endif
