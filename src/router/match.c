@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* See match.h for who is refused what. */
+
+#include "router/match.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "router/peer.h"
+
+/* What a pair lacks, if anything: 0 or REFUSED with the text for both ends. */
+static int check_publisher(const struct endpoint *publisher, uint32_t max_held, struct refusal *refusal)
+{
+	const struct channel_geometry *g = &publisher->geometry;
+
+	if (publisher->n_matches >= g->max_lanes)
+		return refuse(refusal, -ENOSPC, "publisher %llu of node %s serves %u subscribers already: open it with a larger "
+			      "max_subscribers", (unsigned long long)publisher->id, publisher->node->name, g->max_lanes);
+	if (g->n_pools && publisher->held + max_held > g->held_budget)
+		return refuse(refusal, -ENOSPC, "publisher %llu of node %s has memory for %llu more held samples, not %u: lower the "
+			      "subscriber's max_held or raise the publisher's held budget",
+			      (unsigned long long)publisher->id, publisher->node->name,
+			      (unsigned long long)(g->held_budget - publisher->held), max_held);
+	return 0;
+}
+
+static int check_lanes(uint32_t n_used, uint32_t n_lanes, struct refusal *refusal)
+{
+	if (n_used < n_lanes)
+		return 0;
+	return refuse(refusal, -ENOSPC, "the subscriber has room for %u publishers, and there are more: open it with a larger "
+		      "max_publishers", n_lanes);
+}
+
+int match_check_subscriber(struct router *router, const struct topic *topic, uint32_t max_held, uint32_t n_lanes,
+			   struct refusal *refusal)
+{
+	const struct view_rows *rows = &router->view.match_rows;
+	uint32_t n_publishers = 0;
+	struct endpoint *other;
+
+	if (!topic)
+		return 0;
+	DL_FOREACH2(topic->endpoints, other, topic_next) {
+		int r;
+
+		if (other->kind != WIRE_PUBLISHER || !other->ready)
+			continue;
+		r = check_publisher(other, max_held, refusal);
+		if (!r)
+			r = check_lanes(n_publishers++, n_lanes, refusal);
+		if (r)
+			return r;
+	}
+	if (n_publishers > rows->max - rows->n_taken)
+		return refuse(refusal, -ENOSPC, "the router has no room for more than %u connections between endpoints: start it with a "
+			      "larger --max-matches", rows->max);
+	return 0;
+}
+
+/* --- joining -------------------------------------------------------------------------------------- */
+
+static void tell_refused(const struct endpoint *to, const struct endpoint *other, const struct refusal *refusal)
+{
+	struct wire_match_refused message = { .endpoint = to->id, .peer = other->id, .error = refusal->error };
+
+	wire_init(&message.header, WIRE_MATCH_REFUSED, 0);
+	memcpy(message.text, refusal->text, sizeof(message.text));
+	peer_send_optional(to->node->peer, &message.header);
+}
+
+static void offer(struct match *match)
+{
+	const struct endpoint *publisher = match->publisher, *subscriber = match->subscriber;
+	struct wire_writer_added message = {
+		.endpoint = subscriber->id,
+		.match = match->id,
+		.publisher = publisher->id,
+		.node = publisher->node->id,
+		.segment_bytes = publisher->segment->bytes,
+		.flags = match->flags,
+	};
+
+	wire_init(&message.header, WIRE_WRITER_ADDED, 0);
+	peer_send_cancellable(subscriber->node->peer, &message.header, OUTBOX_READER, publisher->segment, &match->writer_added);
+}
+
+/* True if a match is under way. */
+static bool join_pair(struct router *router, struct endpoint *publisher, struct endpoint *subscriber, bool from_start)
+{
+	uint32_t flags = from_start ? WIRE_MATCH_FROM_START : 0;
+	struct refusal refusal;
+	struct match *match;
+	int r;
+
+	if (!(publisher->flags & WIRE_ENDPOINT_RELIABLE) || subscriber->flags & WIRE_ENDPOINT_LOSSY)
+		flags |= WIRE_MATCH_LOSSY;
+	r = check_publisher(publisher, subscriber->max_held, &refusal);
+	if (!r)
+		r = check_lanes(subscriber->n_matches, subscriber->n_lanes, &refusal);
+	if (!r)
+		r = registry_new_match(&router->registry, &match, publisher, subscriber, flags, &refusal);
+	if (r) {
+		view_count_refusal(&router->view);
+		tell_refused(publisher, subscriber, &refusal);
+		tell_refused(subscriber, publisher, &refusal);
+		return false;
+	}
+	offer(match);
+	return true;
+}
+
+uint32_t match_join(struct router *router, struct endpoint *endpoint)
+{
+	struct endpoint *other;
+	uint32_t n_pending = 0;
+
+	DL_FOREACH2(endpoint->topic->endpoints, other, topic_next) {
+		if (!other->ready || other == endpoint || other->kind == endpoint->kind)
+			continue;
+		if (endpoint->kind == WIRE_PUBLISHER)
+			n_pending += join_pair(router, endpoint, other, true);
+		else
+			n_pending += join_pair(router, other, endpoint, false);
+	}
+	return n_pending;
+}
+
+/* --- the lane ------------------------------------------------------------------------------------- */
+
+static void fill_gone(struct wire_gone *message, enum wire_type type, uint64_t endpoint, uint64_t match, enum wire_cause cause)
+{
+	*message = (struct wire_gone){ .endpoint = endpoint, .match = match, .cause = cause };
+	wire_init(&message->header, type, 0);
+}
+
+/* A subscriber that has not heard of the writer yet need not hear that it is gone. */
+static void tell_writer_gone(struct match *match, enum wire_cause cause)
+{
+	struct peer *peer = match->subscriber->node->peer;
+	struct wire_gone message;
+
+	if (peer_cancel(peer, &match->writer_added))
+		return;
+	fill_gone(&message, WIRE_WRITER_GONE, match->subscriber->id, match->id, cause);
+	peer_send(peer, &message.header, OUTBOX_NONE, NULL);
+}
+
+/*
+ * A publisher knows of the match by LANE_ADDED, or as one of the n_pending of its ENDPOINT_READY.
+ * Of one that was only offered to a subscriber that joined later it is told for completeness,
+ * unless its queue is long.
+ */
+static void tell_lane_gone(struct match *match, enum wire_cause cause)
+{
+	struct peer *peer = match->publisher->node->peer;
+	bool was_pending = match->flags & WIRE_MATCH_FROM_START;
+	bool taken_back = peer_cancel(peer, &match->lane_added);
+	struct wire_gone message;
+
+	fill_gone(&message, WIRE_LANE_GONE, match->publisher->id, match->id, cause);
+	if (was_pending || (match->live && !taken_back))
+		peer_send(peer, &message.header, OUTBOX_NONE, NULL);
+	else if (!match->live)
+		peer_send_optional(peer, &message.header);
+}
+
+/* Forget @match. What is in the queue about it for an end that leaves goes with it. */
+static void end(struct router *router, struct match *match)
+{
+	peer_cancel(match->subscriber->node->peer, &match->writer_added);
+	peer_cancel(match->publisher->node->peer, &match->lane_added);
+	registry_free_match(&router->registry, match);
+}
+
+int match_lane_chosen(struct router *router, struct match *match, int32_t lane, struct refusal *refusal)
+{
+	struct endpoint *publisher = match->publisher, *subscriber = match->subscriber;
+	struct wire_lane_added message;
+
+	if (match->live)
+		return violate(refusal, -EPROTO, "LANE_CHOSEN came twice for match %llu", (unsigned long long)match->id);
+	if (lane < 0) {
+		tell_lane_gone(match, WIRE_CAUSE_REFUSED);
+		end(router, match);
+		return 0;
+	}
+	if ((uint32_t)lane >= subscriber->n_lanes)
+		return violate(refusal, -EPROTO, "LANE_CHOSEN names lane %d of %u", lane, subscriber->n_lanes);
+
+	match->live = true;
+	match->lane = (uint32_t)lane;
+	message = (struct wire_lane_added){
+		.endpoint = publisher->id,
+		.match = match->id,
+		.subscriber = subscriber->id,
+		.node = subscriber->node->id,
+		.segment_bytes = subscriber->segment->bytes,
+		.lane = match->lane,
+		.n_lanes = subscriber->n_lanes,
+		.max_held = subscriber->max_held,
+		.flags = match->flags,
+	};
+	wire_init(&message.header, WIRE_LANE_ADDED, 0);
+	peer_send_cancellable(publisher->node->peer, &message.header, OUTBOX_READER, subscriber->segment, &match->lane_added);
+	view_put_match(&router->view, match);
+	view_put_endpoint(&router->view, publisher);
+	view_put_endpoint(&router->view, subscriber);
+	return 0;
+}
+
+void match_leave(struct router *router, struct endpoint *endpoint, enum wire_cause cause)
+{
+	struct match *match;
+
+	while ((match = endpoint->matches)) {
+		struct endpoint *other = endpoint->kind == WIRE_PUBLISHER ? match->subscriber : match->publisher;
+		bool was_live = match->live;
+
+		if (endpoint->kind == WIRE_PUBLISHER)
+			tell_writer_gone(match, cause);
+		else
+			tell_lane_gone(match, cause);
+		end(router, match);
+		if (was_live)
+			view_put_endpoint(&router->view, other);
+	}
+}

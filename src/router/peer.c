@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/* See peer.h for the state machine and the rules of the send queue. */
+
+#include "router/peer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "common/clock.h"
+#include "common/fd.h"
+#include "common/message.h"
+#include "router/log.h"
+#include "router/outbox.h"
+#include "router/router.h"
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83	/* Linux 6.16 */
+#endif
+
+const char *peer_name(const struct peer *peer, char text[static 160])
+{
+	if (peer->node)
+		snprintf(text, 160, "node %s (pid %d, uid %u)", peer->node->name, (int)peer->pid, peer->uid);
+	else
+		snprintf(text, 160, "client (pid %d, uid %u)", (int)peer->pid, peer->uid);
+	return text;
+}
+
+/* --- arrival -------------------------------------------------------------------------------------- */
+
+static void fill_error(struct wire_error *message, uint32_t request, const struct refusal *refusal)
+{
+	memset(message, 0, sizeof(*message));
+	wire_init(&message->header, WIRE_ERROR, request);
+	message->error = refusal->error;
+	memcpy(message->text, refusal->text, sizeof(message->text));
+}
+
+void peer_turn_away(int fd, const struct refusal *refusal)
+{
+	struct wire_error message;
+
+	fill_error(&message, 0, refusal);
+	(void)message_send(fd, &message.header, NULL, 0);
+}
+
+static int turn_away(struct router *router, int fd, const struct refusal *refusal)
+{
+	view_count_refusal(&router->view);
+	log_peer("turned a client away: %s", refusal->text);
+	peer_turn_away(fd, refusal);
+	loop_hang_up(fd);
+	return 0;
+}
+
+int peer_accept(struct router *router, int fd)
+{
+	struct refusal refusal;
+	struct ucred credentials;
+	socklen_t length = sizeof(credentials);
+	struct quota_user *user;
+	struct peer *peer;
+	int zero = 0, r;
+
+	/* Not fatal: without it descriptors that a client sends are closed as they arrive. */
+	if (!router->options.pass_rights)
+		setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &zero, sizeof(zero));
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0) {
+		refuse(&refusal, -errno, "the kernel does not say who you are: %s", strerror(errno));
+		return turn_away(router, fd, &refusal);
+	}
+	user = quota_get(&router->quota, credentials.uid);
+	peer = calloc(1, sizeof(*peer));
+	if (!user || !peer) {
+		refuse(&refusal, -ENOMEM, "the router is out of memory");
+		goto fail_alloc;
+	}
+	r = quota_charge(user, QUOTA_CONNECTIONS, 1, &refusal);
+	if (r)
+		goto fail_alloc;
+	r = quota_charge(user, QUOTA_FDS, 1, &refusal);
+	if (r)
+		goto fail_connections;
+	r = loop_attach(router->loop, &peer->link, fd);
+	if (r < 0) {
+		refuse(&refusal, r, "the router cannot take the connection: %s", strerror(-r));
+		goto fail_fds;
+	}
+	peer->router = router;
+	peer->user = user;
+	peer->pid = credentials.pid;
+	peer->uid = credentials.uid;
+	peer->gid = credentials.gid;
+	DL_APPEND(router->peers, peer);
+	router->n_peers++;
+	return 0;
+
+fail_fds:
+	quota_release(user, QUOTA_FDS, 1);
+fail_connections:
+	quota_release(user, QUOTA_CONNECTIONS, 1);
+fail_alloc:
+	quota_put(user);
+	free(peer);
+	return turn_away(router, fd, &refusal);
+}
+
+/* --- sending -------------------------------------------------------------------------------------- */
+
+static struct outbox_entry *enqueue(struct peer *peer, const struct wire_header *message, enum outbox_fds fds,
+				    struct segment *segment)
+{
+	struct outbox_entry *entry;
+	char name[160];
+
+	if (peer->doomed || peer->state >= PEER_LEAVING)
+		return NULL;
+	if (peer->n_queued >= PEER_QUEUE_MESSAGES || peer->queued_bytes >= PEER_QUEUE_BYTES) {
+		log_peer("%s does not read its messages, %zu are waiting: disconnected", peer_name(peer, name), peer->n_queued);
+		view_count_refusal(&peer->router->view);
+		peer_doom(peer, WIRE_CAUSE_EVICTED);
+		return NULL;
+	}
+	entry = outbox_put(peer, message, fds, segment);
+	if (!entry) {
+		log_peer("out of memory for a message to %s: disconnected", peer_name(peer, name));
+		peer_doom(peer, WIRE_CAUSE_EVICTED);
+	}
+	return entry;
+}
+
+void peer_send(struct peer *peer, const struct wire_header *message, enum outbox_fds fds, struct segment *segment)
+{
+	if (enqueue(peer, message, fds, segment))
+		outbox_push(peer);
+}
+
+void peer_send_cancellable(struct peer *peer, const struct wire_header *message, enum outbox_fds fds, struct segment *segment,
+			   struct outbox_entry **handle)
+{
+	*handle = enqueue(peer, message, fds, segment);
+	if (!*handle)
+		return;
+	(*handle)->handle = handle;
+	outbox_push(peer);
+}
+
+bool peer_cancel(struct peer *peer, struct outbox_entry **handle)
+{
+	return *handle && outbox_cancel(peer, *handle);
+}
+
+void peer_send_optional(struct peer *peer, const struct wire_header *message)
+{
+	if (peer->n_queued < PEER_OPTIONAL_MESSAGES && peer->queued_bytes < PEER_OPTIONAL_BYTES)
+		peer_send(peer, message, OUTBOX_NONE, NULL);
+}
+
+void peer_send_error(struct peer *peer, uint32_t request, const struct refusal *refusal)
+{
+	struct wire_error message;
+
+	fill_error(&message, request, refusal);
+	peer_send(peer, &message.header, OUTBOX_NONE, NULL);
+}
+
+/* --- departure ------------------------------------------------------------------------------------ */
+
+void peer_doom(struct peer *peer, enum wire_cause cause)
+{
+	if (peer->doomed || peer->state >= PEER_LEAVING)
+		return;
+	peer->doomed = true;
+	peer->doom_cause = cause;
+	peer->doomed_next = peer->router->doomed;
+	peer->router->doomed = peer;
+}
+
+static void hang_up(struct peer *peer)
+{
+	if (peer->state == PEER_GONE)
+		return;
+	peer->state = PEER_GONE;
+	outbox_clear_unsent(peer);
+	loop_detach(peer->router->loop, &peer->link);
+}
+
+void peer_disconnect(struct peer *peer, enum wire_cause cause, uint32_t request, const struct refusal *refusal)
+{
+	struct wire_error message;
+
+	if (peer->state >= PEER_LEAVING) {
+		if (!refusal)
+			hang_up(peer);
+		return;
+	}
+	if (peer->node)
+		router_retire_node(peer->router, peer->node, cause);
+	outbox_clear_unsent(peer);
+	if (!refusal) {
+		hang_up(peer);
+		return;
+	}
+	fill_error(&message, request, refusal);
+	if (!outbox_put(peer, &message.header, OUTBOX_NONE, NULL)) {
+		hang_up(peer);
+		return;
+	}
+	peer->state = PEER_LEAVING;
+	peer->leaving_since_ns = clock_now_ns();
+	outbox_push(peer);
+}
+
+int peer_ended(struct peer *peer, int error)
+{
+	char name[160];
+
+	if (peer->node) {
+		log_verbose("%s is gone without a goodbye%s%s", peer_name(peer, name), error ? ": " : "",
+			    error ? strerror(-error) : "");
+		router_retire_node(peer->router, peer->node, WIRE_CAUSE_DIED);
+	}
+	hang_up(peer);
+	return 0;
+}
+
+int peer_detached(struct peer *peer)
+{
+	struct router *router = peer->router;
+
+	assert(!peer->node && !peer->sending);
+	outbox_clear_unsent(peer);
+	quota_release(peer->user, QUOTA_FDS, 1);
+	quota_release(peer->user, QUOTA_CONNECTIONS, 1);
+	quota_put(peer->user);
+	DL_DELETE(router->peers, peer);
+	router->n_peers--;
+	free(peer);
+	return 0;
+}
+
+/* --- events --------------------------------------------------------------------------------------- */
+
+int peer_sent(struct peer *peer, int result)
+{
+	/*
+	 * EPIPE and the like: the receiving side sees the end too, and knows whether a goodbye came
+	 * before it.
+	 */
+	if (!outbox_sent(peer, result))
+		outbox_clear_unsent(peer);
+	if (peer->state == PEER_LEAVING && !peer->outbox)
+		hang_up(peer);
+	else
+		outbox_push(peer);
+	return 0;
+}
+
+int peer_drained(struct peer *peer)
+{
+	peer->fds_in_flight = false;
+	outbox_push(peer);
+	return 0;
+}
+
+void peer_tick(struct peer *peer, uint64_t now_ns)
+{
+	if (peer->backing_off) {
+		peer->backing_off = false;
+		outbox_push(peer);
+	}
+	if (peer->state == PEER_LEAVING && now_ns - peer->leaving_since_ns > ROUTER_LEAVING_PATIENCE_NS)
+		hang_up(peer);
+}
+
+/* What message_receive's judgement means for the peer. */
+static int judge_malformed(int error, const union wire_message *message, struct refusal *refusal)
+{
+	switch (error) {
+	case -EPROTONOSUPPORT:
+		return violate(refusal, error, "the router speaks protocol version %u (zcp %s), the client version %u: update the older "
+			       "of the two", WIRE_VERSION, PACKAGE_VERSION, message->header.version);
+	case -EMSGSIZE:
+		return violate(refusal, -EMSGSIZE, "a message is longer than %d bytes", WIRE_MESSAGE_MAX);
+	case -EMFILE:
+		return violate(refusal, -EPROTO, "a message came with descriptors: the router takes none");
+	default:
+		return violate(refusal, -EPROTO, "a message is malformed, or came with descriptors");
+	}
+}
+
+static int accept_message(const struct loop_received *received, struct refusal *refusal)
+{
+	int fds[WIRE_FDS_MAX] = { -1, -1 };
+	int r = message_accept(received->message, received->size, received->flags, received->control, received->control_length,
+			       fds);
+	bool with_fds = false;
+
+	for (int i = 0; i < WIRE_FDS_MAX; i++) {
+		with_fds |= fds[i] >= 0;
+		fd_close(fds[i]);
+	}
+	if (r < 0)
+		return judge_malformed(r, received->message, refusal);
+	if (with_fds)
+		return violate(refusal, -EPROTO, "a message came with descriptors: the router takes none");
+	return 0;
+}
+
+int peer_received(struct peer *peer, const struct loop_received *received)
+{
+	struct refusal refusal;
+	uint32_t request = 0;
+	char name[160];
+	int r;
+
+	if (peer->state >= PEER_LEAVING || peer->doomed) {
+		message_close_fds(received->control, received->control_length);
+		return 0;
+	}
+	view_count_message(&peer->router->view);
+	r = accept_message(received, &refusal);
+	if (!r) {
+		request = received->message->header.request;
+		r = router_dispatch(peer, received->message, &refusal);
+	} else if (refusal.error == -EPROTONOSUPPORT) {
+		request = received->message->header.request;
+	}
+	if (r <= 0)
+		return r;
+
+	view_count_refusal(&peer->router->view);
+	if (r == REFUSED) {
+		log_verbose("%s: refused: %s", peer_name(peer, name), refusal.text);
+		peer_send_error(peer, request, &refusal);
+	} else {
+		log_peer("%s broke the protocol, disconnected: %s", peer_name(peer, name), refusal.text);
+		peer_disconnect(peer, WIRE_CAUSE_EVICTED, request, &refusal);
+	}
+	return 0;
+}

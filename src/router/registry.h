@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * registry.h - nodes, endpoints, topics, matches
+ *
+ * The router's memory of who is there. Plain structs and lists; decisions are made elsewhere
+ * (dispatch.c, match.c), and nothing in here sends a message. A node owns its endpoints; an
+ * endpoint sits on one topic; a match ties a publisher and a subscriber of one topic and is on a
+ * list of each. Topics exist as long as an endpoint is on them.
+ *
+ * Ids count up from 1 and are never reused, so an id below the next one that is not found named
+ * something that has gone, which is an honest race; one at or above was never given out, which is
+ * not.
+ */
+#ifndef ZCP_ROUTER_REGISTRY_H
+#define ZCP_ROUTER_REGISTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/directory.h"
+#include "common/wire.h"
+#include "router/quota.h"
+#include "router/segment.h"
+#include "router/table.h"
+#include "router/view.h"
+
+struct outbox_entry;
+struct peer;
+
+struct node {
+	uint64_t id;
+	struct peer *peer;
+	struct quota_user *user;
+	char name[WIRE_NAME_BYTES];
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	uint32_t row;
+	uint32_t request;			/* of HELLO, until the node page is mapped */
+	uint64_t since_ns;
+	uint64_t segment_bytes;
+	bool unmonitored, unresponsive;
+
+	struct segment *page;			/* the node page */
+	const struct node_page *page_map;	/* NULL until sealed */
+	uint64_t heartbeat;			/* the value at the last scan */
+	uint64_t heartbeat_changed_ns;		/* on the router's clock */
+
+	struct endpoint *endpoints;
+	uint32_t n_endpoints;
+	struct node *prev, *next;
+};
+
+struct topic {
+	struct wire_topic name;
+	struct wire_type_info type;		/* empty name: untyped so far */
+	uint32_t n_typed;
+	struct endpoint *endpoints;		/* in the order they came */
+	UT_hash_handle hh;
+};
+
+struct endpoint {
+	uint64_t id;
+	struct node *node;
+	struct topic *topic;
+	enum wire_endpoint_kind kind;
+	uint32_t flags;
+	uint32_t max_held, n_lanes, history;	/* subscriber */
+	struct channel_geometry geometry;	/* publisher */
+	struct wire_type_info type;
+	uint32_t request;			/* of ENDPOINT_OPEN */
+	bool ready;
+	uint32_t row;
+	uint64_t since_ns;
+	struct segment *segment;
+	struct match *matches;
+	uint32_t n_matches;
+	uint64_t held;				/* publisher: sum of max_held of its matches */
+	struct endpoint *node_prev, *node_next;
+	struct endpoint *topic_prev, *topic_next;
+	UT_hash_handle hh;
+};
+
+struct match {
+	uint64_t id;
+	struct endpoint *publisher, *subscriber;
+	uint32_t flags;				/* WIRE_MATCH_* */
+	bool live;				/* the subscriber has chosen a lane */
+	uint32_t lane;
+	uint32_t row;
+	struct outbox_entry *writer_added;	/* the messages, while they wait in a queue */
+	struct outbox_entry *lane_added;
+	struct match *publisher_prev, *publisher_next;
+	struct match *subscriber_prev, *subscriber_next;
+	UT_hash_handle hh;
+};
+
+struct registry {
+	struct node *nodes;
+	uint32_t n_nodes;
+	struct topic *topics;
+	struct endpoint *endpoints;
+	struct match *matches;
+	uint64_t next_node, next_endpoint, next_segment, next_match;
+	struct view *view;
+	uint32_t max_endpoints_per_node;
+};
+
+void registry_init(struct registry *registry, struct view *view, uint32_t max_endpoints_per_node);
+
+/* A node with its page, not yet mapped. 0, or REFUSED. @name has been checked. */
+int registry_new_node(struct registry *registry, struct node **node, struct peer *peer, struct quota_user *user,
+		      const char *name, struct refusal *refusal);
+/* Its endpoints must be gone. */
+void registry_free_node(struct registry *registry, struct node *node);
+
+/*
+ * An endpoint with its segment of @bytes, not yet ready. 0, or REFUSED (type mismatch, tables full,
+ * quota, memory).
+ */
+int registry_new_endpoint(struct registry *registry, struct endpoint **endpoint, struct node *node,
+			  const struct wire_endpoint_open *open, uint64_t bytes, struct refusal *refusal);
+/* Its matches must be gone. */
+void registry_free_endpoint(struct registry *registry, struct endpoint *endpoint);
+
+/* 0, or REFUSED (-ENOSPC, -ENOMEM). Accounts lane and budget. */
+int registry_new_match(struct registry *registry, struct match **match, struct endpoint *publisher,
+		       struct endpoint *subscriber, uint32_t flags, struct refusal *refusal);
+void registry_free_match(struct registry *registry, struct match *match);
+
+struct endpoint *registry_find_endpoint(struct registry *registry, uint64_t id);
+struct match *registry_find_match(struct registry *registry, uint64_t id);
+struct topic *registry_find_topic(struct registry *registry, const struct wire_topic *name);
+
+#endif

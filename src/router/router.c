@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * router.c - building the daemon, the loop's events, the heartbeat scan
+ *
+ * See router.h. The scan looks only whether a node's heartbeat value changes, on the router's own
+ * clock: a client's clock may be shifted by a time namespace, and its timestamps are its own
+ * claims. After the router itself was stalled everybody gets a full grace period. A stale heartbeat
+ * marks a node; it takes nothing away.
+ */
+
+#include "router/router.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+#include "common/clock.h"
+#include "router/log.h"
+#include "router/match.h"
+
+#define FDS_OF_OUR_OWN 24u
+
+/* --- retiring ------------------------------------------------------------------------------------- */
+
+void router_retire_node(struct router *router, struct node *node, enum wire_cause cause)
+{
+	struct endpoint *endpoint;
+
+	while ((endpoint = node->endpoints)) {
+		match_leave(router, endpoint, cause);
+		registry_free_endpoint(&router->registry, endpoint);
+	}
+	if (cause == WIRE_CAUSE_DIED)
+		view_count_death(&router->view);
+	node->peer->node = NULL;
+	registry_free_node(&router->registry, node);
+}
+
+static int on_settle(void *context)
+{
+	struct router *router = context;
+	struct peer *peer;
+
+	while ((peer = router->doomed)) {
+		router->doomed = peer->doomed_next;
+		peer_disconnect(peer, peer->doom_cause, 0, NULL);
+	}
+	return 0;
+}
+
+/* --- the heartbeat scan --------------------------------------------------------------------------- */
+
+static void mark(struct router *router, struct node *node, bool unresponsive)
+{
+	char name[160];
+
+	node->unresponsive = unresponsive;
+	view_put_node(&router->view, node);
+	log_peer(unresponsive ? "%s is unresponsive: no heartbeat for 3 s" : "%s is responsive again",
+		 peer_name(node->peer, name));
+}
+
+static void scan_node(struct router *router, struct node *node, uint64_t now_ns, bool grace)
+{
+	uint64_t heartbeat;
+
+	if (!node->page_map || node->unmonitored)
+		return;
+	heartbeat = atomic_load_explicit(&node->page_map->heartbeat_ns, memory_order_relaxed);
+	if (heartbeat != node->heartbeat) {
+		node->heartbeat = heartbeat;
+		node->heartbeat_changed_ns = now_ns;
+		if (node->unresponsive)
+			mark(router, node, false);
+	} else if (grace) {
+		node->heartbeat_changed_ns = now_ns;
+	} else if (!node->unresponsive && now_ns - node->heartbeat_changed_ns >= ROUTER_HEARTBEAT_PATIENCE_NS) {
+		mark(router, node, true);
+	}
+}
+
+static void check_idle(struct router *router, uint64_t now_ns)
+{
+	if (router->n_peers || !router->idle_since_ns)
+		router->idle_since_ns = now_ns;
+	if (!router->options.exit_when_idle || now_ns - router->idle_since_ns < router->options.idle_ns)
+		return;
+	log_note("idle, leaving");
+	loop_stop(router->loop);
+}
+
+static int on_tick(void *context, uint64_t now_ns)
+{
+	struct router *router = context;
+	bool stalled = router->last_tick_ns && now_ns - router->last_tick_ns > LOOP_TICK_NS + ROUTER_STALL_NS;
+	struct peer *peer, *next;
+	struct node *node;
+
+	if (stalled)
+		log_note("was stalled for %llu ms", (unsigned long long)(now_ns - router->last_tick_ns) / 1000000);
+	router->last_tick_ns = now_ns;
+	view_tick(&router->view, now_ns);
+	DL_FOREACH(router->registry.nodes, node)
+		scan_node(router, node, now_ns, stalled);
+	DL_FOREACH_SAFE(router->peers, peer, next)
+		peer_tick(peer, now_ns);
+	check_idle(router, now_ns);
+	return 0;
+}
+
+/* --- events --------------------------------------------------------------------------------------- */
+
+static struct peer *peer_of(struct loop_link *link)
+{
+	return (struct peer *)((char *)link - offsetof(struct peer, link));
+}
+
+static int on_accepted(void *context, int fd)
+{
+	struct router *router = context;
+
+	if (!loop_is_stopping(router->loop))
+		return peer_accept(router, fd);
+	loop_hang_up(fd);
+	return 0;
+}
+
+static void on_shed(void *context, int fd)
+{
+	struct router *router = context;
+	struct refusal refusal;
+
+	refuse(&refusal, -EMFILE, "the router has no free file descriptor: raise its RLIMIT_NOFILE (LimitNOFILE= of its unit)");
+	view_count_refusal(&router->view);
+	log_peer("turned a client away: %s", refusal.text);
+	peer_turn_away(fd, &refusal);
+}
+
+static int on_received(void *context, struct loop_link *link, const struct loop_received *received)
+{
+	(void)context;
+	return peer_received(peer_of(link), received);
+}
+
+static int on_ended(void *context, struct loop_link *link, int error)
+{
+	(void)context;
+	return peer_ended(peer_of(link), error);
+}
+
+static int on_sent(void *context, struct loop_link *link, int result)
+{
+	(void)context;
+	return peer_sent(peer_of(link), result);
+}
+
+static int on_drained(void *context, struct loop_link *link)
+{
+	(void)context;
+	return peer_drained(peer_of(link));
+}
+
+static int on_detached(void *context, struct loop_link *link)
+{
+	(void)context;
+	return peer_detached(peer_of(link));
+}
+
+static int on_signal(void *context, int signal_number)
+{
+	struct router *router = context;
+
+	log_note("leaving on %s", strsignal(signal_number));
+	loop_stop(router->loop);
+	return 0;
+}
+
+/* When the loop is asked to stop, everybody is disconnected; it runs on until the last one is. */
+static int on_stopping(void *context)
+{
+	struct router *router = context;
+	struct peer *peer, *next;
+
+	DL_FOREACH_SAFE(router->peers, peer, next)
+		peer_disconnect(peer, WIRE_CAUSE_CLOSED, 0, NULL);
+	return 0;
+}
+
+static const struct loop_events events = {
+	.accepted = on_accepted,
+	.shed = on_shed,
+	.received = on_received,
+	.ended = on_ended,
+	.sent = on_sent,
+	.drained = on_drained,
+	.detached = on_detached,
+	.tick = on_tick,
+	.signalled = on_signal,
+	.stopping = on_stopping,
+	.settle = on_settle,
+};
+
+/* --- life ----------------------------------------------------------------------------------------- */
+
+/* One user may have most of the descriptors, but not the last ones. */
+static void set_limits(struct router *router)
+{
+	const struct router_options *options = &router->options;
+	struct rlimit limit = { .rlim_cur = 1024, .rlim_max = 1024 };
+	uint64_t fds;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	fds = limit.rlim_cur > 4 * FDS_OF_OUR_OWN ? limit.rlim_cur - FDS_OF_OUR_OWN : limit.rlim_cur;
+	router->quota.limits[QUOTA_CONNECTIONS] = (uint64_t)options->max_nodes_per_uid + 16;
+	router->quota.limits[QUOTA_NODES] = options->max_nodes_per_uid;
+	router->quota.limits[QUOTA_BYTES] = options->max_bytes_per_uid;
+	router->quota.limits[QUOTA_FDS] = fds - fds / 8;
+}
+
+int router_open(struct router **routerp, const struct router_options *options, const char *socket_path)
+{
+	struct router *router = calloc(1, sizeof(*router));
+	int r;
+
+	if (!router) {
+		log_error("out of memory");
+		return -ENOMEM;
+	}
+	router->options = *options;
+	router->view.reader_fd = -1;
+	if (getrandom(&router->epoch, sizeof(router->epoch), GRND_NONBLOCK) != sizeof(router->epoch))
+		router->epoch = clock_now_ns();
+	set_limits(router);
+	r = view_open(&router->view, options, socket_path, router->epoch);
+	if (r >= 0)
+		r = loop_open(&router->loop, options->loop, &events, router);
+	if (r < 0) {
+		router_close(router);
+		return r;
+	}
+	view_set_loop(&router->view,
+		      loop_kind(router->loop) == LOOP_URING ? DIRECTORY_LOOP_IO_URING : DIRECTORY_LOOP_EPOLL,
+		      DIRECTORY_DETECTOR_SOCKET | DIRECTORY_DETECTOR_HEARTBEAT);
+	registry_init(&router->registry, &router->view, options->max_endpoints_per_node);
+	*routerp = router;
+	return 0;
+}
+
+struct router *router_close(struct router *router)
+{
+	if (!router)
+		return NULL;
+	loop_close(router->loop);
+	view_close(&router->view);
+	free(router);
+	return NULL;
+}
+
+int router_run(struct router *router, int listen_fd)
+{
+	int r;
+
+	router->last_tick_ns = router->idle_since_ns = clock_now_ns();
+	loop_listen(router->loop, listen_fd);
+	r = loop_run(router->loop);
+	if (r < 0)
+		log_error("the event loop failed: %s", strerror(-r));
+	return r;
+}

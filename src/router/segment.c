@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* See segment.h for the life of a segment. */
+
+#include "router/segment.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "common/fd.h"
+#include "common/memfd.h"
+
+static int refuse_creation(struct refusal *refusal, int error)
+{
+	switch (error) {
+	case -EMFILE:
+	case -ENFILE:
+		return refuse(refusal, -EMFILE, "the router has no free file descriptor: raise its RLIMIT_NOFILE (LimitNOFILE= of "
+			      "its unit)");
+	case -EFBIG:
+		return refuse(refusal, error, "the segment is larger than the router's file size limit: raise its RLIMIT_FSIZE");
+	default:
+		return refuse(refusal, error, "the router cannot create the segment: %s", strerror(-error));
+	}
+}
+
+static int charge(struct segment *segment, struct refusal *refusal)
+{
+	int r = quota_charge(segment->user, QUOTA_BYTES, segment->bytes, refusal);
+
+	if (r)
+		return r;
+	r = quota_charge(segment->user, QUOTA_FDS, segment->n_fds, refusal);
+	if (r)
+		quota_release(segment->user, QUOTA_BYTES, segment->bytes);
+	return r;
+}
+
+int segment_new(struct segment **segmentp, struct view *view, struct quota_user *user, uint64_t id, uint64_t bytes,
+		const char *label, bool with_doorbell, struct refusal *refusal)
+{
+	_cleanup_fd_ int rw = -1, doorbell = -1;
+	struct segment *segment = calloc(1, sizeof(*segment));
+	int r;
+
+	if (!segment)
+		return refuse_creation(refusal, -ENOMEM);
+	*segment = (struct segment){ .refs = 1, .id = id, .bytes = bytes, .rw = -1, .ro = -1, .doorbell = -1,
+				     .view = view, .n_fds = with_doorbell ? 2 : 1, .user = user };
+	r = charge(segment, refusal);
+	if (r) {
+		free(segment);
+		return r;
+	}
+	quota_ref(user);
+	view_count_segment(view, bytes, true);
+
+	rw = memfd_create_segment(label, bytes);
+	if (rw < 0) {
+		r = refuse_creation(refusal, rw);
+		goto fail;
+	}
+	if (with_doorbell) {
+		doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (doorbell < 0) {
+			r = refuse_creation(refusal, -errno);
+			goto fail;
+		}
+	}
+	segment->rw = fd_take(&rw);
+	segment->doorbell = fd_take(&doorbell);
+	*segmentp = segment;
+	return 0;
+fail:
+	segment_unref(segment);
+	return r;
+}
+
+struct segment *segment_ref(struct segment *segment)
+{
+	segment->refs++;
+	return segment;
+}
+
+struct segment *segment_unref(struct segment *segment)
+{
+	if (!segment || --segment->refs)
+		return NULL;
+	assert(!segment->n_rw_holds);
+	fd_close(segment->rw);
+	fd_close(segment->ro);
+	fd_close(segment->doorbell);
+	quota_release(segment->user, QUOTA_BYTES, segment->bytes);
+	quota_release(segment->user, QUOTA_FDS, segment->n_fds);
+	quota_put(segment->user);
+	view_count_segment(segment->view, segment->bytes, false);
+	free(segment);
+	return NULL;
+}
+
+static int seal(struct segment *segment, struct refusal *refusal)
+{
+	int r;
+
+	if (segment->sealed)
+		return 0;
+	r = memfd_seal_writer(segment->rw);
+	if (r < 0)
+		return refuse(refusal, r, "the router cannot seal the segment: %s", strerror(-r));
+	segment->sealed = true;
+	return 0;
+}
+
+static void close_rw(struct segment *segment)
+{
+	if (!segment->n_rw_holds)
+		segment->rw = fd_close(segment->rw);
+}
+
+int segment_seal_and_open(struct segment *segment, struct refusal *refusal)
+{
+	int r = seal(segment, refusal);
+
+	if (r)
+		return r;
+	r = memfd_reader_fd(segment->rw);
+	if (r < 0)
+		return refuse_creation(refusal, r);
+	segment->ro = r;
+	close_rw(segment);
+	return 0;
+}
+
+int segment_seal_and_map(struct segment *segment, const void **map, struct refusal *refusal)
+{
+	int r = seal(segment, refusal);
+
+	if (r)
+		return r;
+	r = memfd_map_reader(segment->rw, segment->bytes, map);
+	if (r < 0)
+		return refuse(refusal, r, "the router cannot map the node page: %s", strerror(-r));
+	close_rw(segment);
+	return 0;
+}
+
+void segment_hold_rw(struct segment *segment)
+{
+	segment_ref(segment)->n_rw_holds++;
+}
+
+void segment_release_rw(struct segment *segment)
+{
+	segment->n_rw_holds--;
+	if (segment->sealed)
+		close_rw(segment);
+	segment_unref(segment);
+}
