@@ -2,3 +2,48 @@
 # Pages go to dist_man_MANS as man/zcp.1, man/zcp_node_open.3 and so on; automake derives the section.
 
 dist_man_MANS += man/zcp-router.8
+
+# A page of section 3 describes a group of functions, and each of them is found by its own name: a file of
+# one line, ".so man3/PAGE.3". They are made here and not committed, and are pages like any other to
+# automake, so that no hook has to install and remove them. Which page a name belongs to is looked up in
+# the NAME sections; tests/integration/test-man.sh compares this list with src/lib/libzcp.map.
+man3_links = \
+	man/links/zcp_node_close.3 \
+	man/links/zcp_node_dispatch.3 \
+	man/links/zcp_node_fd.3 \
+	man/links/zcp_node_id.3 \
+	man/links/zcp_publisher_close.3 \
+	man/links/zcp_publisher_discard.3 \
+	man/links/zcp_publisher_id.3 \
+	man/links/zcp_publisher_loan_batch.3 \
+	man/links/zcp_publisher_publish.3 \
+	man/links/zcp_publisher_publish_batch.3 \
+	man/links/zcp_publisher_send.3 \
+	man/links/zcp_publisher_subscribers.3 \
+	man/links/zcp_publisher_wait.3 \
+	man/links/zcp_sample_copy.3 \
+	man/links/zcp_sample_release.3 \
+	man/links/zcp_sample_release_batch.3 \
+	man/links/zcp_subscriber_close.3 \
+	man/links/zcp_subscriber_fd.3 \
+	man/links/zcp_subscriber_stats.3 \
+	man/links/zcp_subscriber_take_batch.3 \
+	man/links/zcp_subscriber_wait.3 \
+	man/links/zcp_version.3
+
+nodist_man_MANS = $(man3_links)
+CLEANFILES += $(man3_links)
+
+$(man3_links):
+	$(AM_V_at)$(MKDIR_P) man/links
+	$(AM_V_GEN)name=`basename $@ .3`; \
+	page=`grep -l "^\.Nm $$name\( ,\)*$$" $(srcdir)/man/zcp_*.3` && \
+	echo ".so man3/`basename $$page`" >$@
+
+dist_man_MANS += \
+	man/zcp_last_error.3 \
+	man/zcp_node_open.3 \
+	man/zcp_publisher_loan.3 \
+	man/zcp_publisher_open.3 \
+	man/zcp_subscriber_open.3 \
+	man/zcp_subscriber_take.3

@@ -39,6 +39,10 @@ check-is-missing:
 endif
 include tests/model/local.mk
 
+# Only cheap and self-contained checks: the exported symbols against the map, and the header on its own.
+dist_check_SCRIPTS += tests/exported-symbols tests/header-alone
+TESTS += tests/exported-symbols tests/header-alone
+
 # ThreadSanitizer wants the low-entropy address layout (vm.mmap_rnd_bits > 28 kills gcc 12's runtime).
 check-tsan:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(TSAN_TESTS)' LOG_COMPILER='$(SETARCH) -R'

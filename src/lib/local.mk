@@ -1,1 +1,49 @@
 # SPDX-License-Identifier: MIT
+# The client library. The convenience library is what tools and unit tests link, so that they reach
+# internal functions; libzcp.la is the same code behind the symbol map.
+
+noinst_LTLIBRARIES += libzcp_lib.la
+lib_LTLIBRARIES += libzcp.la
+pkginclude_HEADERS += include/zcp/zcp.h
+
+libzcp_lib_la_CPPFLAGS = $(AM_CPPFLAGS) -DZCP_BINDIR='"$(bindir)"'
+libzcp_lib_la_SOURCES = \
+	src/lib/autostart.c \
+	src/lib/autostart.h \
+	src/lib/control.c \
+	src/lib/control.h \
+	src/lib/doorbell.h \
+	src/lib/endpoint.c \
+	src/lib/endpoint.h \
+	src/lib/error.c \
+	src/lib/error.h \
+	src/lib/fork.c \
+	src/lib/fork.h \
+	src/lib/lane.c \
+	src/lib/node.c \
+	src/lib/node.h \
+	src/lib/options.c \
+	src/lib/options.h \
+	src/lib/publisher.c \
+	src/lib/publisher.h \
+	src/lib/publisher-open.c \
+	src/lib/router-path.c \
+	src/lib/router-path.h \
+	src/lib/subscriber.c \
+	src/lib/subscriber.h \
+	src/lib/subscriber-open.c \
+	src/lib/subscriber-sleep.c
+
+libzcp_la_SOURCES =
+libzcp_la_LIBADD = \
+	libzcp_lib.la \
+	libzcp_channel.la \
+	libzcp_common.la
+libzcp_la_LDFLAGS = \
+	$(AM_LDFLAGS) \
+	$(LIBRARY_LDFLAGS) \
+	-version-info 0:0:0 \
+	-Wl,--version-script=$(srcdir)/src/lib/libzcp.map
+EXTRA_libzcp_la_DEPENDENCIES = src/lib/libzcp.map
+
+EXTRA_DIST += src/lib/libzcp.map

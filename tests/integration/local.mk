@@ -2,6 +2,41 @@
 # Suites that start a real router, each in a socket directory of its own. Pattern as in tests/unit; such
 # a suite links libzcp_lib.la libzcp_channel.la libzcp_common.la and starts $ZCP_ROUTER_BIN.
 
+# The client library against a real router. Helper: lib-helper.
+lib_tests = \
+	tests/integration/test-lib-death \
+	tests/integration/test-lib-lanes \
+	tests/integration/test-lib-open \
+	tests/integration/test-lib-pubsub \
+	tests/integration/test-lib-threads
+
+check_PROGRAMS += $(lib_tests)
+TESTS += $(lib_tests)
+
+TSAN_TESTS += tests/integration/test-lib-threads
+
+LIB_TEST_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la $(TEST_LDADD)
+
+tests_integration_test_lib_open_SOURCES = tests/integration/test-lib-open.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_open_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_open_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_pubsub_SOURCES = tests/integration/test-lib-pubsub.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_pubsub_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_pubsub_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_death_SOURCES = tests/integration/test-lib-death.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_death_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_death_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_threads_SOURCES = tests/integration/test-lib-threads.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_threads_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_threads_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_lanes_SOURCES = tests/integration/test-lib-lanes.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_lanes_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_lanes_LDADD = $(LIB_TEST_LDADD)
+
 # The router at wire level. Helper: router-helper.
 router_tests = \
 	tests/integration/test-router \
@@ -31,3 +66,14 @@ tests_integration_test_router_match_LDADD = $(ROUTER_TEST_LDADD)
 tests_integration_test_router_protocol_SOURCES = tests/integration/test-router-protocol.c $(ROUTER_HELPER)
 tests_integration_test_router_protocol_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_protocol_LDADD = $(ROUTER_TEST_LDADD)
+
+# Many processes and a parent that kills some of them. Here for a few seconds; `make torture` for two minutes.
+check_PROGRAMS += tests/integration/torture
+TESTS += tests/integration/torture
+tests_integration_torture_SOURCES = tests/integration/torture.c
+tests_integration_torture_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_torture_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la
+
+torture: tests/integration/torture$(EXEEXT) zcp-router$(EXEEXT)
+	ZCP_ROUTER_BIN='$(abs_top_builddir)/zcp-router' tests/integration/torture$(EXEEXT) $(TORTURE_SECONDS)
+TORTURE_SECONDS = 120

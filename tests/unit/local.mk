@@ -87,3 +87,10 @@ tests_unit_test_retire_LDADD = $(CHANNEL_TEST_LDADD)
 tests_unit_test_writer_SOURCES = tests/unit/test-writer.c tests/unit/channel-fixture.h
 tests_unit_test_writer_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_writer_LDADD = $(CHANNEL_TEST_LDADD)
+
+# src/lib
+check_PROGRAMS += tests/unit/test-lib-input
+TESTS += tests/unit/test-lib-input
+tests_unit_test_lib_input_SOURCES = tests/unit/test-lib-input.c
+tests_unit_test_lib_input_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_lib_input_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la $(TEST_LDADD)

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * zcp.h - messages between the processes of one machine, without copying them
+ *
+ * A process joins with a node, and opens publishers and subscribers of topics on it. A publisher's messages lie
+ * in memory that only the publisher can write (the kernel enforces it), and subscribers read them in place.
+ *
+ * Return values: 0 or a count on success, a negative errno value on failure; zcp_last_error() then has one
+ * sentence for a human. Timeouts: int64_t nanoseconds; -1 waits for ever, 0 does not wait, a passed timeout is
+ * -ETIMEDOUT. Option structs: set `sz` to sizeof the struct, leave the rest zero for defaults; NULL means all
+ * defaults. Threads: one handle, one thread at a time; different handles of one node may be used by different
+ * threads at once. The samples and loans of a handle belong to it in this respect. fork: a child cannot use its
+ * parent's handles: every call fails with -EOWNERDEAD, and segments are not mapped in the child.
+ */
+#ifndef ZCP_ZCP_H
+#define ZCP_ZCP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* what is declared here is what the library exports: it is built with -fvisibility=hidden */
+#pragma GCC visibility push(default)
+
+/** Longest name of a node, service, instance, event or type, in bytes. */
+#define ZCP_NAME_MAX 100
+
+typedef struct zcp_node zcp_node;
+typedef struct zcp_publisher zcp_publisher;
+typedef struct zcp_subscriber zcp_subscriber;
+
+/** What a message is about. Each part: 1..100 bytes of UTF-8, no '/', no control characters. */
+struct zcp_topic {
+	const char *service, *instance, *event;
+};
+
+/**
+ * What a payload is; checked when endpoints of a topic meet. name: as a part of a topic, but '/' is fine; NULL:
+ * untyped, agrees with everything. alignment 0: 1.
+ */
+struct zcp_type {
+	const char *name;
+	size_t size, alignment;
+};
+
+/**
+ * The calling thread's last failure in this library as one sentence without a newline; "" if there was none.
+ * The string is valid until the thread's next call into the library. Wait-free.
+ */
+const char *zcp_last_error(void);
+
+/** Version of the library that runs, e.g. "0.1.0". */
+const char *zcp_version(void);
+
+/* ---- node -------------------------------------------------------------------------------------------------------- */
+
+struct zcp_node_options {
+	size_t sz;
+	const char *socket_path;	/* NULL: $ZCP_ROUTER, else $XDG_RUNTIME_DIR/zcp/router.sock, else /run/zcp/router.sock */
+	bool unmonitored;		/* exempt from the heartbeat scan */
+	bool no_thread;			/* no background thread: call zcp_node_dispatch() when zcp_node_fd() is readable, at least every 100 ms */
+	bool autostart;			/* start a per-user router if none listens */
+	char reserved[5];
+};
+
+/**
+ * Join the router as @name (need not be unique; nodes are told apart by id). Blocks until the router answered,
+ * 5 s at most. The node starts one background thread with all signals blocked unless options->no_thread.
+ *
+ * Errors: -EINVAL name or options; -ECONNREFUSED or -ENOENT no router there; -EACCES no right to the socket;
+ * -EPROTONOSUPPORT the router speaks another ABI version; -EDQUOT or -ENOSPC its limits are reached; -EMFILE
+ * RLIMIT_NOFILE too small; -ENOMEM; -ETIMEDOUT the router does not answer; -ENAMETOOLONG socket path over 107
+ * bytes; -EPROTO the router sent nonsense.
+ */
+int zcp_node_open(zcp_node **node, const char *name, const struct zcp_node_options *options);
+
+/**
+ * Leave: closes the node's endpoints too. NULL is fine. Memory of samples still held stays valid and unchanged
+ * until each is released: the node then stays joined behind the scenes until the last zcp_sample_release().
+ */
+void zcp_node_close(zcp_node *node);
+
+/** A descriptor that is readable when zcp_node_dispatch() has work (epoll, poll, io_uring). It stays the node's. */
+int zcp_node_fd(const zcp_node *node);
+
+/**
+ * Handle control messages that are there and touch the heartbeat; never blocks. With the background thread
+ * running there is nothing to do and it returns 0. Returns the number of messages handled; -ENOTCONN the router
+ * is gone (data keeps flowing between endpoints already matched).
+ */
+int zcp_node_dispatch(zcp_node *node);
+
+/** The node's id at its router; never reused within the router's life. */
+uint64_t zcp_node_id(const zcp_node *node);
+
+/* ---- publisher --------------------------------------------------------------------------------------------------- */
+
+struct zcp_publisher_options {
+	size_t sz;
+	size_t payload_max;		/* bytes, up to 2 GiB; 0: type.size, else 4096. Up to 232 bytes travel inside the ring */
+	uint32_t depth;			/* messages a subscriber may lag; 0: 1024 for small payloads down to 4 for 64 KiB and more */
+	uint32_t history;		/* messages kept for late joiners, <= depth; 0: none is kept once consumed */
+	bool reliable;			/* wait for subscribers that did not open lossy instead of overrunning them */
+	bool no_timestamps;		/* messages carry timestamp_ns 0: saves about 10 ns each */
+	char reserved0[6];
+	int64_t timeout;		/* reliable: how long loan, publish and send wait for room in ns; 0: -EAGAIN at once; -1: for ever */
+	uint32_t max_subscribers;	/* connected at once; 0: 256 */
+	uint32_t max_loans;		/* open at once; 0: 64, or 8 for payloads over 64 KiB */
+	uint32_t max_held;		/* samples all subscribers together may hold; 0: 32..1024 by payload size */
+	uint32_t reserved1;
+	struct zcp_type type;
+};
+
+/**
+ * Open a publisher of @topic. Blocks until the router answered, 5 s at most.
+ *
+ * Errors: -EINVAL topic, type or option (history > depth, payload_max too large, ...); -EPROTOTYPE the topic
+ * has another type; -EDQUOT, -ENOSPC router limits; -EMFILE; -ENOMEM; -ENOTCONN router gone; -ETIMEDOUT;
+ * -EOWNERDEAD after fork.
+ */
+int zcp_publisher_open(zcp_publisher **publisher, zcp_node *node, const struct zcp_topic *topic, const struct zcp_publisher_options *options);
+
+/**
+ * Borrow room for a message of up to @size bytes, to be written in place and then given to zcp_publisher_publish() or
+ * zcp_publisher_discard(). Aligned to 8 bytes if it fits inline (<= 40, 104 or 232 bytes, by payload_max), else
+ * to 64 or type.alignment. No system call, no allocation; wait-free unless the publisher is reliable and waits
+ * for room.
+ *
+ * Errors: -EMSGSIZE size > payload_max; -ENOBUFS max_loans open, or the pool is dry because subscribers hold
+ * more than max_held samples; -EAGAIN a reliable subscriber has no room (-ETIMEDOUT after options.timeout);
+ * -EOWNERDEAD.
+ */
+int zcp_publisher_loan(zcp_publisher *publisher, size_t size, void **payload);
+
+/**
+ * Publish the loan @payload with @size bytes (<= the size loaned). The loan ends with success; on -EAGAIN and
+ * -ETIMEDOUT it stays open. Returns the number of subscribers connected, to which it was delivered.
+ *
+ * Errors: -EINVAL not an open loan of this publisher (also: published or discarded before); -EMSGSIZE larger
+ * than loaned; -EAGAIN, -ETIMEDOUT no room at a reliable subscriber; -EOWNERDEAD.
+ */
+int zcp_publisher_publish(zcp_publisher *publisher, void *payload, size_t size);
+
+/** End the loan @payload unpublished. Wait-free. -EINVAL: not an open loan of this publisher. */
+int zcp_publisher_discard(zcp_publisher *publisher, void *payload);
+
+/** Loan, copy @size bytes from @data, publish: returns and fails as these do. */
+int zcp_publisher_send(zcp_publisher *publisher, const void *data, size_t size);
+
+/**
+ * Up to @n loans of @size bytes at once, n <= 64. Returns how many there are (>= 1), or fails as
+ * zcp_publisher_loan().
+ */
+int zcp_publisher_loan_batch(zcp_publisher *publisher, size_t size, void **payloads, int n);
+
+/**
+ * Publish @n loans in this order with one look at the doorbells. Returns how many were published: fewer than n
+ * only when room ran out (the others stay loaned); fails as zcp_publisher_publish() if not even the first was.
+ */
+int zcp_publisher_publish_batch(zcp_publisher *publisher, void **payloads, const size_t *sizes, int n);
+
+/** Number of subscribers connected now: each gets every message published from here on. */
+int zcp_publisher_subscribers(zcp_publisher *publisher);
+
+/**
+ * Wait until at least @subscribers are connected. Returns their number; -ETIMEDOUT; -ENOTCONN router gone;
+ * -EOWNERDEAD.
+ */
+int zcp_publisher_wait(zcp_publisher *publisher, int subscribers, int64_t timeout);
+
+/**
+ * Close. NULL is fine. What was published stays readable for subscribers that are connected until they have
+ * read it. Open loans end unpublished; their memory stays mapped until zcp_node_close(), and zcp_last_error()
+ * mentions them.
+ */
+void zcp_publisher_close(zcp_publisher *publisher);
+
+/** The endpoint's id, as subscribers see it in zcp_sample.publisher. */
+uint64_t zcp_publisher_id(const zcp_publisher *publisher);
+
+/* ---- subscriber -------------------------------------------------------------------------------------------------- */
+
+struct zcp_subscriber_options {
+	size_t sz;
+	uint32_t history;		/* messages wanted from before this subscriber joined; 0: none */
+	uint32_t max_held;		/* samples held at once, 1..1024; 0: 4 */
+	uint32_t max_publishers;	/* connected at once, up to 4096; 0: 64 */
+	uint32_t reserved0;
+	bool lossy;			/* a reliable publisher does not wait for this one */
+	char reserved1[7];
+	struct zcp_type type;
+};
+
+/**
+ * Open a subscriber of @topic. Blocks until the router answered, 5 s at most; the publishers that are there are
+ * then connected.
+ * Errors: as zcp_publisher_open(); -ENOSPC also: a publisher has no room for another subscriber's held samples.
+ */
+int zcp_subscriber_open(zcp_subscriber **subscriber, zcp_node *node, const struct zcp_topic *topic, const struct zcp_subscriber_options *options);
+
+/**
+ * A message in place. Its bytes stay valid until zcp_sample_release(), whatever becomes of publisher, router
+ * and handles.
+ */
+struct zcp_sample {
+	const void *data;
+	size_t size;			/* bytes */
+	uint64_t sequence;		/* position in its publisher's stream, from 0; ascending */
+	uint64_t timestamp_ns;		/* CLOCK_MONOTONIC when it was published (a batch shares one); 0: publisher opened with no_timestamps */
+	uint64_t publisher;		/* endpoint id of its publisher */
+	uint64_t lost;			/* messages of this publisher that this subscriber lost right before this one */
+	zcp_subscriber *owner;		/* the rest is the library's */
+	uint32_t held, generation;
+	uint64_t reserved[2];
+};
+
+/**
+ * Take the next message. With several publishers, each is served in turn; order holds per publisher. Wait-free;
+ * no system call and no allocation unless zcp_subscriber_fd() is in use.
+ * Errors: -EAGAIN nothing there; -ENOBUFS max_held samples are held: release one first; -EOWNERDEAD after fork.
+ */
+int zcp_subscriber_take(zcp_subscriber *subscriber, struct zcp_sample *sample);
+
+/**
+ * Give the sample back; clears data, size and owner of *sample. A second release of it (or of a copy) changes
+ * nothing and is noted in zcp_last_error(). Wait-free.
+ */
+void zcp_sample_release(struct zcp_sample *sample);
+
+/**
+ * Take up to @n messages at once into @samples; as zcp_subscriber_take() for each, but cheaper. Returns how many (>= 1).
+ * Errors: -EINVAL n < 1; otherwise as zcp_subscriber_take().
+ */
+int zcp_subscriber_take_batch(zcp_subscriber *subscriber, struct zcp_sample *samples, int n);
+
+/** zcp_sample_release() for each of @n samples. */
+void zcp_sample_release_batch(struct zcp_sample *samples, int n);
+
+/**
+ * Copy the payload to @buffer (at most @bytes) so that not even a hostile publisher can change it afterwards;
+ * returns the sample's size.
+ */
+size_t zcp_sample_copy(const struct zcp_sample *sample, void *buffer, size_t bytes);
+
+/**
+ * Sleep until a message can be taken (in rare cases a take still says -EAGAIN; then wait again).
+ * 0; -ETIMEDOUT; -ENOBUFS max_held samples are held; -EOWNERDEAD after fork.
+ */
+int zcp_subscriber_wait(zcp_subscriber *subscriber, int64_t timeout);
+
+/**
+ * A descriptor for poll, epoll, io_uring: readable until zcp_subscriber_take() says -EAGAIN. It stays the
+ * subscriber's; do not read it.
+ */
+int zcp_subscriber_fd(zcp_subscriber *subscriber);
+
+struct zcp_subscriber_stats {
+	size_t sz;
+	uint64_t received, lost;	/* messages */
+	uint32_t publishers;		/* connected now, or gone with messages still to take */
+	uint32_t reserved;
+	uint64_t departed;		/* publishers that are gone and drained */
+	uint64_t died;			/* of these, the ones that ended without closing */
+	uint64_t malformed;		/* messages skipped because their publisher wrote nonsense */
+};
+
+/** Fill *stats (set stats->sz first). */
+int zcp_subscriber_stats(zcp_subscriber *subscriber, struct zcp_subscriber_stats *stats);
+
+/** Close. NULL is fine. Samples still held stay valid until released. */
+void zcp_subscriber_close(zcp_subscriber *subscriber);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

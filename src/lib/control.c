@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control.c - talking to the router
+ *
+ * The router is trusted further than peers are, but it may die, hang, or be of another version at any moment,
+ * and none of that may hurt the data path: the worst outcome here is a node that is disconnected, whose
+ * requests fail with -ENOTCONN.
+ */
+#include "lib/control.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "common/fd.h"
+#include "common/message.h"
+#include "lib/endpoint.h"
+#include "lib/error.h"
+
+#define MESSAGES_PER_RUN 64
+#define POLL_SLICE_MS 20
+
+struct outgoing {
+	struct outgoing *next;
+	union wire_message message;
+};
+
+/* ---- sending ----------------------------------------------------------------------------------------------------- */
+
+/* no_thread: the descriptor of zcp_node_fd() shall become readable when the socket takes messages again. */
+static void watch_socket(struct zcp_node *node)
+{
+	struct epoll_event event = { .events = EPOLLIN | (node->outgoing ? EPOLLOUT : 0) };
+
+	if (node->epoll >= 0)
+		epoll_ctl(node->epoll, EPOLL_CTL_MOD, node->socket, &event);
+}
+
+static void enqueue(struct zcp_node *node, const struct wire_header *message)
+{
+	struct outgoing *o = calloc(1, sizeof(*o));
+
+	if (!o) {
+		/* the router would wait for ever for what we cannot say: better to be gone */
+		control_disconnect(node);
+		return;
+	}
+	memcpy(&o->message, message, message->size);
+	*node->outgoing_tail = o;
+	node->outgoing_tail = &o->next;
+	watch_socket(node);
+	node_wake(node);
+}
+
+void control_send(struct zcp_node *node, const struct wire_header *message)
+{
+	int r = -EAGAIN;
+
+	if (node->disconnected)
+		return;
+	if (!node->outgoing)
+		r = message_send(node->socket, message, NULL, 0);
+	if (r == -EAGAIN)
+		enqueue(node, message);
+	else if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+		control_disconnect(node);
+	/* a closed socket is noticed by the receiver, which first reads what the router said before it closed */
+}
+
+static void flush(struct zcp_node *node)
+{
+	bool was_full = node->outgoing;
+
+	while (node->outgoing && message_send(node->socket, &node->outgoing->message.header, NULL, 0) != -EAGAIN) {
+		struct outgoing *o = node->outgoing;
+
+		node->outgoing = o->next;
+		free(o);
+	}
+	if (!node->outgoing)
+		node->outgoing_tail = &node->outgoing;
+	if (was_full && !node->outgoing)
+		watch_socket(node);
+}
+
+static void drop_outgoing(struct zcp_node *node)
+{
+	while (node->outgoing) {
+		struct outgoing *o = node->outgoing;
+
+		node->outgoing = o->next;
+		free(o);
+	}
+	node->outgoing_tail = &node->outgoing;
+}
+
+void control_disconnect(struct zcp_node *node)
+{
+	struct endpoint *ep, *next;
+
+	if (node->disconnected)
+		return;
+	node->disconnected = true;
+	drop_outgoing(node);
+	shutdown(node->socket, SHUT_RDWR);
+	if (node->epoll >= 0)
+		epoll_ctl(node->epoll, EPOLL_CTL_DEL, node->socket, NULL);
+	for (struct request *q = node->requests; q; q = q->next) {
+		q->done = true;
+		q->error = -ENOTCONN;
+	}
+	pthread_cond_broadcast(&node->answered);
+	HASH_ITER(hh, node->endpoints, ep, next)
+		endpoint_news(ep);
+}
+
+/* ---- receiving --------------------------------------------------------------------------------------------------- */
+
+/* A conversation whose caller gave up: what the router opened for it must be closed again. */
+static void nobody_asked(struct zcp_node *node, const union wire_message *m)
+{
+	struct wire_endpoint_close close;
+
+	if (m->header.type != WIRE_ENDPOINT_OPENED)
+		return;
+	wire_init(&close.header, WIRE_ENDPOINT_CLOSE, 0);
+	close.endpoint = m->endpoint_opened.endpoint;
+	control_send(node, &close.header);
+}
+
+/* What a refusal says, made safe: an error is negative, a text ends. */
+static int refusal(union wire_message *m)
+{
+	m->error.text[sizeof(m->error.text) - 1] = 0;
+	return m->error.error < 0 && m->error.error > -4096 ? m->error.error : -EPROTO;
+}
+
+static void handle_answer(struct zcp_node *node, const union wire_message *m, int fds[WIRE_FDS_MAX], int r)
+{
+	struct request *q = node->requests;
+
+	while (q && (q->number != m->header.request || q->done))
+		q = q->next;
+	if (!q) {
+		nobody_asked(node, m);
+		return;
+	}
+	memcpy(&q->answer, m, m->header.size);
+	if (r < 0)
+		q->error = r;
+	else if (m->header.type == WIRE_ERROR)
+		q->error = refusal(&q->answer);
+	else if (m->header.type != q->awaited)
+		q->error = -EPROTO;
+	for (int i = 0; i < WIRE_FDS_MAX; i++)
+		q->fds[i] = fd_take(&fds[i]);
+	q->done = true;
+	pthread_cond_broadcast(&node->answered);
+}
+
+/* @r: 0, or -EMFILE when the descriptors of the message were lost. */
+static void handle(struct zcp_node *node, union wire_message *m, int fds[WIRE_FDS_MAX], int r)
+{
+	switch (m->header.type) {
+	case WIRE_WELCOME:
+	case WIRE_ENDPOINT_OPENED:
+	case WIRE_ENDPOINT_READY:
+		handle_answer(node, m, fds, r);
+		break;
+	case WIRE_ERROR:
+		if (m->header.request) {
+			handle_answer(node, m, fds, r);
+			break;
+		}
+		refusal(m);
+		memcpy(node->router_text, m->error.text, sizeof(node->router_text));
+		break;
+	case WIRE_WRITER_ADDED:
+		endpoint_added(node, m->writer_added.endpoint, WIRE_SUBSCRIBER, m, fds, r);
+		break;
+	case WIRE_LANE_ADDED:
+		endpoint_added(node, m->lane_added.endpoint, WIRE_PUBLISHER, m, fds, r);
+		break;
+	case WIRE_WRITER_GONE:
+	case WIRE_LANE_GONE:
+		endpoint_gone(node, m->gone.endpoint, m->gone.match, m->gone.cause);
+		break;
+	case WIRE_MATCH_REFUSED:
+		m->match_refused.text[sizeof(m->match_refused.text) - 1] = 0;
+		endpoint_refused(node, &m->match_refused);
+		break;
+	default:
+		/* a type that only nodes send */
+		control_disconnect(node);
+	}
+}
+
+/* 1: a message was handled, 0: nothing there; the connection may be over afterwards. */
+static int receive(struct zcp_node *node)
+{
+	union wire_message m;
+	int fds[WIRE_FDS_MAX];
+	int r = message_receive(node->socket, &m, fds);
+
+	if (r == -EAGAIN)
+		return 0;
+	if (r < 0 && r != -EMFILE) {
+		control_disconnect(node);
+		return 0;
+	}
+	handle(node, &m, fds, r < 0 ? r : 0);
+	for (int i = 0; i < WIRE_FDS_MAX; i++)
+		fd_close(fds[i]);
+	return 1;
+}
+
+int control_run(struct zcp_node *node)
+{
+	int n = 0;
+
+	if (node->disconnected)
+		return -ENOTCONN;
+	if (node->outgoing)
+		flush(node);
+	while (n < MESSAGES_PER_RUN && !node->disconnected && receive(node))
+		n++;
+	return node->disconnected && !n ? -ENOTCONN : n;
+}
+
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
+
+static void wait_for_thread(struct zcp_node *node, uint64_t deadline)
+{
+	struct timespec ts = { .tv_sec = (time_t)(deadline / 1000000000), .tv_nsec = (long)(deadline % 1000000000) };
+
+	pthread_cond_timedwait(&node->answered, &node->lock, &ts);
+}
+
+/*
+ * Without the thread the caller receives by itself. In slices: another thread may read the answer away from
+ * under our poll.
+ */
+static void wait_inline(struct zcp_node *node)
+{
+	struct pollfd p = { .fd = node->socket, .events = (short)(POLLIN | (node->outgoing ? POLLOUT : 0)) };
+
+	if (control_run(node) != 0)
+		return;
+	pthread_mutex_unlock(&node->lock);
+	poll(&p, 1, POLL_SLICE_MS);
+	pthread_mutex_lock(&node->lock);
+}
+
+static void forget_request(struct zcp_node *node, struct request *request)
+{
+	struct request **at = &node->requests;
+
+	while (*at != request)
+		at = &(*at)->next;
+	*at = request->next;
+}
+
+static int converse(struct zcp_node *node, struct request *request, struct wire_header *message)
+{
+	uint64_t deadline = clock_now_ns() + (uint64_t)CONTROL_TIMEOUT_NS;
+
+	if (node->disconnected)
+		return -ENOTCONN;
+	while (!request->number)
+		request->number = ++node->last_request;
+	message->request = request->number;
+	request->done = false;
+	request->error = 0;
+	request->next = node->requests;
+	node->requests = request;
+	control_send(node, message);
+	while (!request->done && clock_now_ns() < deadline) {
+		if (node->has_thread)
+			wait_for_thread(node, deadline);
+		else
+			wait_inline(node);
+	}
+	forget_request(node, request);
+	return request->done ? request->error : -ETIMEDOUT;
+}
+
+static int explain(struct zcp_node *node, const struct request *request, int r, const char *what)
+{
+	if (r == -ENOTCONN && node->router_text[0])
+		return error_set(r, "cannot %s: the router closed the connection: %s", what, node->router_text);
+	if (r == -ENOTCONN)
+		return error_set(r, "cannot %s: the router is gone; restart it, then open a new node", what);
+	if (r == -ETIMEDOUT)
+		return error_set(r, "cannot %s: the router did not answer within 5 s; see whether it hangs or is overloaded", what);
+	if (r == -EMFILE)
+		return error_set(r, "cannot %s: no descriptor is left; raise RLIMIT_NOFILE (ulimit -n)", what);
+	if (request->done && request->answer.header.type == WIRE_ERROR)
+		return error_set(r, "cannot %s: %s", what, request->answer.error.text);
+	if (r == -EPROTO)
+		return error_set(r, "cannot %s: the router's answer makes no sense; do router and library come from one build?", what);
+	return error_system(r, what);
+}
+
+int control_call(struct zcp_node *node, struct request *request, struct wire_header *message, uint16_t awaited, const char *what)
+{
+	int r;
+
+	pthread_mutex_lock(&node->lock);
+	request->awaited = awaited;
+	r = converse(node, request, message);
+	if (r < 0)
+		r = explain(node, request, r, what);
+	pthread_mutex_unlock(&node->lock);
+	return r;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork.c - see fork.h
+ */
+#include "lib/fork.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "lib/node.h"
+
+_Atomic uint32_t fork_generation;
+
+static pthread_mutex_t nodes_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct zcp_node *nodes;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int register_error;
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&nodes_lock);
+	for (struct zcp_node *n = nodes; n; n = n->fork_next)
+		pthread_mutex_lock(&n->lock);
+}
+
+static void after_fork(void)
+{
+	for (struct zcp_node *n = nodes; n; n = n->fork_next)
+		pthread_mutex_unlock(&n->lock);
+	pthread_mutex_unlock(&nodes_lock);
+}
+
+static void in_child(void)
+{
+	after_fork();
+	nodes = NULL;	/* a fork of the child must not look at them */
+	atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
+}
+
+static void register_handlers(void)
+{
+	register_error = pthread_atfork(before_fork, after_fork, in_child);
+}
+
+int fork_add(struct zcp_node *node)
+{
+	pthread_once(&once, register_handlers);
+	if (register_error)
+		return -register_error;
+	pthread_mutex_lock(&nodes_lock);
+	node->fork_next = nodes;
+	nodes = node;
+	pthread_mutex_unlock(&nodes_lock);
+	return 0;
+}
+
+void fork_remove(struct zcp_node *node)
+{
+	pthread_mutex_lock(&nodes_lock);
+	for (struct zcp_node **at = &nodes; *at; at = &(*at)->fork_next) {
+		if (*at == node) {
+			*at = node->fork_next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&nodes_lock);
+}

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * node.c - joining, leaving, and the thread between
+ *
+ * Life of a node: connect, HELLO, WELCOME with two segments (the router's directory, our page for the
+ * heartbeat), then the thread. It ends with the last endpoint: zcp_node_close() closes all of them, but a
+ * subscriber whose samples are still held stays, and the node with it; then the last zcp_sample_release() ends
+ * both.
+ */
+#include "lib/node.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+#include "channel/barrier.h"
+#include "common/fd.h"
+#include "common/memfd.h"
+#include "common/message.h"
+#include "lib/autostart.h"
+#include "lib/control.h"
+#include "lib/doorbell.h"
+#include "lib/endpoint.h"
+#include "lib/error.h"
+#include "lib/options.h"
+#include "lib/router-path.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define THREAD_STACK_BYTES (2u << 20)
+#else
+#define THREAD_STACK_BYTES (128u << 10)
+#endif
+
+/* ---- heartbeat and thread ---------------------------------------------------------------------------------------- */
+
+static void beat(struct zcp_node *node)
+{
+	atomic_store_explicit(&node->page->heartbeat_ns, clock_now_ns(), memory_order_relaxed);
+	atomic_fetch_add_explicit(&node->page->n_dispatches, 1, memory_order_relaxed);
+}
+
+void node_wake(struct zcp_node *node)
+{
+	doorbell_ring(node->wake);
+}
+
+static int sleep_ms(const struct zcp_node *node)
+{
+	return node->unmonitored || node->disconnected ? -1 : NODE_HEARTBEAT_MS;
+}
+
+static void *run_thread(void *argument)
+{
+	struct zcp_node *node = argument;
+
+	pthread_setname_np(pthread_self(), "zcp-node");
+	pthread_mutex_lock(&node->lock);
+	while (!node->stopping) {
+		struct pollfd p[2] = {
+			{ .fd = node->wake, .events = POLLIN },
+			{ .fd = node->disconnected ? -1 : node->socket, .events = (short)(POLLIN | (node->outgoing ? POLLOUT : 0)) },
+		};
+		int timeout = sleep_ms(node);
+
+		pthread_mutex_unlock(&node->lock);
+		beat(node);
+		poll(p, 2, timeout);
+		if (p[0].revents)
+			doorbell_silence(node->wake);
+		pthread_mutex_lock(&node->lock);
+		control_run(node);
+	}
+	pthread_mutex_unlock(&node->lock);
+	return NULL;
+}
+
+static int create_thread(struct zcp_node *node)
+{
+	pthread_attr_t attributes;
+	long least = sysconf(_SC_THREAD_STACK_MIN);
+	int r;
+
+	r = pthread_attr_init(&attributes);
+	if (r)
+		return -r;
+	r = pthread_attr_setstacksize(&attributes, (size_t)(least > 0 ? least : PTHREAD_STACK_MIN) + THREAD_STACK_BYTES);
+	if (!r)
+		r = pthread_create(&node->thread, &attributes, run_thread, node);
+	pthread_attr_destroy(&attributes);
+	/* a program with much static thread-local storage may need more */
+	if (r == EINVAL)
+		r = pthread_create(&node->thread, NULL, run_thread, node);
+	return -r;
+}
+
+int node_start_thread(struct zcp_node *node)
+{
+	sigset_t all, saved;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &saved);
+	r = create_thread(node);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	if (r < 0)
+		return error_set(r, "cannot start the node's thread: %s; raise RLIMIT_NPROC (ulimit -u) or use no_thread", strerror(-r));
+	node->has_thread = true;
+	return 0;
+}
+
+static void stop_thread(struct zcp_node *node)
+{
+	if (!node->has_thread)
+		return;
+	pthread_mutex_lock(&node->lock);
+	node->stopping = true;
+	pthread_mutex_unlock(&node->lock);
+	node_wake(node);
+	pthread_join(node->thread, NULL);
+	node->has_thread = false;
+}
+
+/* ---- open -------------------------------------------------------------------------------------------------------- */
+
+static struct zcp_node *allocate(const struct zcp_node_options *options)
+{
+	struct zcp_node *node = calloc(1, sizeof(*node));
+	pthread_condattr_t attributes;
+
+	if (!node)
+		return NULL;
+	node->socket = node->wake = node->epoll = node->timer = -1;
+	node->no_thread = options->no_thread;
+	node->unmonitored = options->unmonitored;
+	node->outgoing_tail = &node->outgoing;
+	node->fork_generation = fork_now();
+	pthread_mutex_init(&node->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&node->answered, &attributes);
+	pthread_condattr_destroy(&attributes);
+	return node;
+}
+
+static int connect_to_router(struct zcp_node *node, const struct zcp_node_options *options)
+{
+	struct router_paths paths;
+	int r;
+
+	r = router_paths_find(&paths, options->socket_path);
+	if (r < 0)
+		return r;
+	r = router_connect(&paths);
+	if (options->autostart && (r == -ENOENT || r == -ECONNREFUSED))
+		r = autostart_connect(&paths);
+	if (r < 0)
+		return r;
+	node->socket = r;
+	return 0;
+}
+
+/* The descriptors apart from the socket: one that stops the thread, or the set that the owner polls. */
+static int open_descriptors(struct zcp_node *node)
+{
+	const struct itimerspec period = {
+		.it_interval.tv_nsec = NODE_HEARTBEAT_MS * 1000000,
+		.it_value.tv_nsec = NODE_HEARTBEAT_MS * 1000000,
+	};
+	struct epoll_event event = { .events = EPOLLIN };
+
+	node->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (node->wake < 0)
+		return -errno;
+	if (!node->no_thread)
+		return 0;
+	node->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (node->epoll < 0 || epoll_ctl(node->epoll, EPOLL_CTL_ADD, node->socket, &event) < 0)
+		return -errno;
+	if (node->unmonitored)
+		return 0;
+	node->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (node->timer < 0 || timerfd_settime(node->timer, 0, &period, NULL) < 0 ||
+	    epoll_ctl(node->epoll, EPOLL_CTL_ADD, node->timer, &event) < 0)
+		return -errno;
+	return 0;
+}
+
+static int map_segments(struct zcp_node *node, const struct wire_welcome *welcome, const int fds[WIRE_FDS_MAX])
+{
+	void *page;
+	int r;
+
+	if (welcome->node_page_bytes != NODE_PAGE_BYTES)
+		return -EPROTO;
+	r = memfd_map_reader(fds[0], welcome->directory_bytes, &node->directory_memory);
+	if (r < 0)
+		return r;
+	node->directory_bytes = welcome->directory_bytes;
+	r = directory_open(&node->directory, node->directory_memory, node->directory_bytes);
+	if (r < 0)
+		return r;
+	r = memfd_map_writer(fds[1], NODE_PAGE_BYTES, &page);
+	if (r < 0)
+		return r;
+	node->page = page;
+	node->page->version = WIRE_VERSION;
+	node->page->magic = NODE_PAGE_MAGIC;
+	beat(node);
+	return 0;
+}
+
+static int join(struct zcp_node *node, struct wire_hello *hello)
+{
+	struct request request = REQUEST_INIT;
+	struct wire_segment_mapped mapped;
+	int r;
+
+	wire_init(&hello->header, WIRE_HELLO, 0);
+	hello->flags = node->unmonitored ? WIRE_HELLO_UNMONITORED : 0;
+	r = control_call(node, &request, &hello->header, WIRE_WELCOME, "join the router");
+	if (r == 0) {
+		r = map_segments(node, &request.answer.welcome, request.fds);
+		if (r < 0)
+			error_set(r, "cannot map what the router sent: %s; do router and library come from one build?", strerror(-r));
+	}
+	for (int i = 0; i < WIRE_FDS_MAX; i++)
+		fd_close(request.fds[i]);
+	if (r < 0)
+		return r;
+	node->id = request.answer.welcome.node;
+	node->epoch = request.answer.welcome.epoch;
+	wire_init(&mapped.header, WIRE_SEGMENT_MAPPED, request.number);
+	mapped.segment = request.answer.welcome.node_page_segment;
+	pthread_mutex_lock(&node->lock);
+	control_send(node, &mapped.header);
+	pthread_mutex_unlock(&node->lock);
+	return 0;
+}
+
+static int open_node(struct zcp_node *node, struct wire_hello *hello, const struct zcp_node_options *options)
+{
+	int r;
+
+	r = fork_add(node);
+	if (r < 0)
+		return error_system(r, "cannot register fork handlers");
+	r = connect_to_router(node, options);
+	if (r < 0)
+		return r;
+	r = open_descriptors(node);
+	if (r < 0)
+		return error_system(r, "cannot open the node's descriptors");
+	barrier_register();
+	r = join(node, hello);
+	if (r < 0)
+		return r;
+	return node->no_thread ? 0 : node_start_thread(node);
+}
+
+int zcp_node_open(struct zcp_node **node, const char *name, const struct zcp_node_options *options)
+{
+	struct zcp_node_options o;
+	struct wire_hello hello = { .flags = 0 };
+	struct zcp_node *n;
+	int r;
+
+	*node = NULL;
+	r = options_copy(&o, sizeof(o), sizeof(o), options, "zcp_node_options");
+	if (r == 0)
+		r = options_reserved(o.reserved, sizeof(o.reserved), "zcp_node_options");
+	if (r == 0)
+		r = options_name(hello.name, name, "node name");
+	if (r < 0)
+		return r;
+	n = allocate(&o);
+	if (!n)
+		return error_note(-ENOMEM, "no memory for a node");
+	r = open_node(n, &hello, &o);
+	if (r < 0) {
+		node_free(n);
+		return r;
+	}
+	*node = n;
+	return 0;
+}
+
+/* ---- close ------------------------------------------------------------------------------------------------------- */
+
+static void say_goodbye(struct zcp_node *node)
+{
+	struct wire_goodbye goodbye;
+
+	if (node->socket < 0 || node->disconnected)
+		return;
+	wire_init(&goodbye.header, WIRE_GOODBYE, 0);
+	pthread_mutex_lock(&node->lock);
+	control_send(node, &goodbye.header);
+	pthread_mutex_unlock(&node->lock);
+}
+
+static void close_descriptors(struct zcp_node *node)
+{
+	node->socket = fd_close(node->socket);
+	node->wake = fd_close(node->wake);
+	node->epoll = fd_close(node->epoll);
+	node->timer = fd_close(node->timer);
+}
+
+static void free_memory(struct zcp_node *node)
+{
+	while (node->graves) {
+		struct grave *g = node->graves;
+
+		node->graves = g->next;
+		munmap(g->memory, g->bytes);
+		free(g->scratch);
+		free(g);
+	}
+	if (node->directory_memory)
+		munmap((void *)(uintptr_t)node->directory_memory, node->directory_bytes);
+	if (node->page)
+		munmap(node->page, NODE_PAGE_BYTES);
+	pthread_cond_destroy(&node->answered);
+	pthread_mutex_destroy(&node->lock);
+	free(node);
+}
+
+void node_free(struct zcp_node *node)
+{
+	stop_thread(node);
+	say_goodbye(node);
+	fork_remove(node);
+	pthread_mutex_lock(&node->lock);
+	control_disconnect(node);
+	pthread_mutex_unlock(&node->lock);
+	close_descriptors(node);
+	free_memory(node);
+}
+
+static void close_endpoints(struct zcp_node *node)
+{
+	struct endpoint *ep, *next;
+
+	/* no lock: the owner is the only one who changes the table, and that is us */
+	HASH_ITER(hh, node->endpoints, ep, next)
+		ep->operations->close(ep);
+}
+
+/* A child has copies of descriptors, and memory that nobody else uses; nothing here reaches the parent. */
+static void close_in_child(struct zcp_node *node)
+{
+	close_endpoints(node);
+	close_descriptors(node);
+}
+
+void zcp_node_close(struct zcp_node *node)
+{
+	bool last;
+
+	if (!node)
+		return;
+	if (forked_since(node->fork_generation)) {
+		close_in_child(node);
+		return;
+	}
+	close_endpoints(node);
+	pthread_mutex_lock(&node->lock);
+	node->closed = true;
+	last = !node->endpoints;
+	pthread_mutex_unlock(&node->lock);
+	if (last)
+		node_free(node);
+	else if (!node->has_thread)
+		node_start_thread(node);	/* nobody dispatches any more; without it the node would be unresponsive, no worse */
+}
+
+/* ---- small things ------------------------------------------------------------------------------------------------ */
+
+bool node_is_disconnected(struct zcp_node *node)
+{
+	bool disconnected;
+
+	pthread_mutex_lock(&node->lock);
+	disconnected = node->disconnected;
+	pthread_mutex_unlock(&node->lock);
+	return disconnected;
+}
+
+int zcp_node_fd(const struct zcp_node *node)
+{
+	if (forked_since(node->fork_generation))
+		return error_forked();
+	return node->no_thread ? node->epoll : node->wake;
+}
+
+int zcp_node_dispatch(struct zcp_node *node)
+{
+	int r;
+
+	if (forked_since(node->fork_generation))
+		return error_forked();
+	if (node->has_thread)
+		return 0;
+	if (node->timer >= 0)
+		doorbell_silence(node->timer);
+	beat(node);
+	pthread_mutex_lock(&node->lock);
+	r = control_run(node);
+	pthread_mutex_unlock(&node->lock);
+	if (r == -ENOTCONN)
+		return error_note(r, "the router is gone; data keeps flowing between endpoints that were matched");
+	return r;
+}
+
+uint64_t zcp_node_id(const struct zcp_node *node)
+{
+	return node->id;
+}

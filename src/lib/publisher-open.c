@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * publisher-open.c - a publisher's life apart from its messages
+ *
+ * Matches come as LANE_ADDED: the node's thread maps the subscriber's lane page, the publisher's own thread
+ * attaches the lane the next time it is called. A match that was under way when the publisher opened is
+ * "expected": until its lane is attached nothing is counted as consumed, so that the subscriber misses no
+ * message from the very first on.
+ */
+#include "lib/publisher.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "channel/geometry.h"
+#include "common/clock.h"
+#include "lib/control.h"
+#include "lib/doorbell.h"
+#include "lib/error.h"
+#include "lib/options.h"
+
+#define DEFAULT_PAYLOAD_MAX 4096
+
+/* ---- matches ----------------------------------------------------------------------------------------------------- */
+
+static void ring(void *context, void *peer)
+{
+	const struct match *match = peer;
+
+	(void)context;
+	doorbell_ring(match->doorbell);
+}
+
+static struct match *lane_added(struct endpoint *ep, const union wire_message *message, int fds[WIRE_FDS_MAX], int error)
+{
+	const struct wire_lane_added *m = &message->lane_added;
+	uint64_t bytes = lane_page_bytes(m->n_lanes, m->max_held);
+	struct subscriber_match *s;
+
+	if (ep->closing || error < 0 || !m->match || !bytes || bytes != m->segment_bytes || m->lane >= m->n_lanes)
+		return NULL;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	if (match_init(&s->match, m->match, m->subscriber, bytes, m->flags, fds) < 0) {
+		free(s);
+		return NULL;
+	}
+	s->lane = m->lane;
+	s->n_lanes = m->n_lanes;
+	s->max_held = m->max_held;
+	return &s->match;
+}
+
+static void no_longer_expected(struct zcp_publisher *p, uint32_t n)
+{
+	p->writer.n_expected -= n < p->writer.n_expected ? n : p->writer.n_expected;
+}
+
+/* Take a new match into use. False: it cannot be, or it has ended already. */
+static bool attach(struct zcp_publisher *p, struct match *m)
+{
+	const struct subscriber_match *s = (const void *)m;
+	bool attached = false;
+
+	if (!m->cause)
+		attached = channel_writer_attach(&p->writer, m->id, m->segment, s->n_lanes, s->max_held, s->lane, m->peer,
+						 m->flags & WIRE_MATCH_LOSSY, m) == 0;
+	/* only matches that were there before the publisher was are expected */
+	if (m->flags & WIRE_MATCH_FROM_START)
+		no_longer_expected(p, 1);
+	m->in_use = attached;
+	return attached;
+}
+
+void publisher_look_at_news(struct zcp_publisher *publisher)
+{
+	struct endpoint *ep = &publisher->endpoint;
+	struct match **at = &ep->matches;
+	void *peer;
+
+	pthread_mutex_lock(&ep->node->lock);
+	atomic_store_explicit(&ep->news, false, memory_order_relaxed);
+	while (*at) {
+		struct match *m = *at;
+
+		if (!m->in_use ? attach(publisher, m) : !m->cause) {
+			at = &m->next;
+			continue;
+		}
+		if (m->in_use)
+			channel_writer_detach(&publisher->writer, m->id, &peer);
+		*at = m->next;
+		match_deinit(m);
+		free(m);
+	}
+	no_longer_expected(publisher, ep->node->disconnected ? UINT32_MAX : ep->n_never);
+	ep->n_never = 0;
+	pthread_mutex_unlock(&ep->node->lock);
+}
+
+/* ---- open -------------------------------------------------------------------------------------------------------- */
+
+static int check_options(struct zcp_publisher_options *o)
+{
+	if (o->reserved1)
+		return options_reserved(&o->reserved1, sizeof(o->reserved1), "zcp_publisher_options");
+	if (o->timeout < -1)
+		return error_set(-EINVAL, "timeout is %lld; use -1 to wait for ever", (long long)o->timeout);
+	if (!o->payload_max)
+		o->payload_max = o->type.size ? o->type.size : DEFAULT_PAYLOAD_MAX;
+	if (o->payload_max < o->type.size)
+		return error_set(-EINVAL, "payload_max %zu is smaller than type.size %zu", o->payload_max, o->type.size);
+	return options_reserved(o->reserved0, sizeof(o->reserved0), "zcp_publisher_options");
+}
+
+static int plan(struct channel_geometry *geometry, const struct zcp_publisher_options *o)
+{
+	struct geometry_request request = {
+		.payload_max = o->payload_max,
+		.depth = o->depth,
+		.history = o->history,
+		.max_lanes = o->max_subscribers,
+		.max_loans = o->max_loans,
+		.held_budget = o->max_held,
+		.alignment = (uint32_t)o->type.alignment,
+	};
+	const char *why;
+	int r = geometry_plan(geometry, &request, &why);
+
+	return r < 0 ? error_set(r, "%s", why) : 0;
+}
+
+static int prepare(struct wire_endpoint_open *message, const struct zcp_topic *topic, struct zcp_publisher_options *o, const void *options)
+{
+	int r;
+
+	memset(message, 0, sizeof(*message));
+	r = options_copy(o, sizeof(*o), sizeof(*o), options, "zcp_publisher_options");
+	if (r == 0)
+		r = options_topic(&message->topic, topic);
+	if (r == 0)
+		r = options_type(&message->type, &o->type);
+	if (r == 0)
+		r = check_options(o);
+	if (r == 0)
+		r = plan(&message->geometry, o);
+	message->kind = WIRE_PUBLISHER;
+	message->flags = o->reliable ? WIRE_ENDPOINT_RELIABLE : 0;
+	return r;
+}
+
+static bool use_ticks(const struct zcp_node *node)
+{
+	return *(const volatile uint32_t *)&node->directory.header->ticks && clock_has_ticks();
+}
+
+static enum writer_stamp stamp(const struct zcp_node *node, const struct zcp_publisher_options *o)
+{
+	if (o->no_timestamps)
+		return WRITER_STAMP_NONE;
+	return use_ticks(node) ? WRITER_STAMP_TICKS : WRITER_STAMP_NS;
+}
+
+static int init_writer(struct zcp_publisher *p, const struct wire_endpoint_open *message, const struct zcp_publisher_options *o)
+{
+	struct writer_options options = {
+		.endpoint = p->endpoint.id,
+		.node = p->endpoint.node->id,
+		.reliable = message->flags & WIRE_ENDPOINT_RELIABLE,
+		.stamp = stamp(p->endpoint.node, o),
+		.ring = ring,
+		.ring_context = p,
+	};
+	int r = channel_writer_init(&p->writer, p->endpoint.segment, &message->geometry, &options);
+
+	return r < 0 ? error_system(r, "cannot set up the publisher's memory") : 0;
+}
+
+static int open_publisher(struct zcp_publisher *p, struct wire_endpoint_open *message, const struct zcp_publisher_options *o)
+{
+	struct request request = REQUEST_INIT;
+	uint32_t n_pending;
+	int r;
+
+	p->endpoint.segment_bytes = message->geometry.segment_bytes;
+	r = endpoint_open(&p->endpoint, message, &request);
+	if (r < 0) {
+		free(p);
+		return r;
+	}
+	r = init_writer(p, message, o);
+	if (r == 0)
+		r = endpoint_ready(&p->endpoint, &request, &n_pending);
+	if (r < 0) {
+		zcp_publisher_close(p);
+		return r;
+	}
+	p->writer.n_expected = n_pending;
+	/* matches may have come and gone, and the router too, between READY and here */
+	atomic_store_explicit(&p->endpoint.news, true, memory_order_relaxed);
+	return 0;
+}
+
+static void close_endpoint(struct endpoint *ep)
+{
+	zcp_publisher_close((struct zcp_publisher *)(void *)ep);
+}
+
+static const struct endpoint_operations operations = { .added = lane_added, .close = close_endpoint };
+
+int zcp_publisher_open(struct zcp_publisher **publisher, struct zcp_node *node, const struct zcp_topic *topic,
+		       const struct zcp_publisher_options *options)
+{
+	struct wire_endpoint_open message;
+	struct zcp_publisher_options o;
+	struct zcp_publisher *p;
+	int r;
+
+	*publisher = NULL;
+	if (forked_since(node->fork_generation))
+		return error_forked();
+	r = prepare(&message, topic, &o, options);
+	if (r < 0)
+		return r;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return error_note(-ENOMEM, "no memory for a publisher");
+	p->endpoint.node = node;
+	p->endpoint.operations = &operations;
+	p->timeout_ns = o.reliable ? o.timeout : 0;
+	r = open_publisher(p, &message, &o);
+	if (r == 0)
+		*publisher = p;
+	return r;
+}
+
+/* ---- close ------------------------------------------------------------------------------------------------------- */
+
+static void free_matches(struct endpoint *ep)
+{
+	pthread_mutex_lock(&ep->node->lock);
+	ep->closing = true;
+	while (ep->matches) {
+		struct match *m = ep->matches;
+
+		ep->matches = m->next;
+		match_deinit(m);
+		free(m);
+	}
+	pthread_mutex_unlock(&ep->node->lock);
+}
+
+/* Loans are open: their memory stays where it is until the node is closed. */
+static bool bury(struct zcp_publisher *p)
+{
+	struct grave *g;
+
+	if (!p->writer.n_loans)
+		return false;
+	error_set(0, "the publisher was closed with %u open loans: they end unpublished", p->writer.n_loans);
+	g = malloc(sizeof(*g));
+	if (!g) {
+		p->writer.scratch = NULL;	/* all of it stays for ever, which is safe */
+		return true;
+	}
+	g->memory = p->endpoint.segment;
+	g->bytes = p->endpoint.segment_bytes;
+	g->scratch = p->writer.scratch;
+	p->writer.scratch = NULL;
+	pthread_mutex_lock(&p->endpoint.node->lock);
+	g->next = p->endpoint.node->graves;
+	p->endpoint.node->graves = g;
+	pthread_mutex_unlock(&p->endpoint.node->lock);
+	return true;
+}
+
+void zcp_publisher_close(struct zcp_publisher *publisher)
+{
+	struct zcp_node *node;
+	bool buried, last;
+
+	if (!publisher)
+		return;
+	if (forked_since(publisher->endpoint.fork_generation)) {
+		endpoint_close(&publisher->endpoint, false);
+		return;
+	}
+	node = publisher->endpoint.node;
+	buried = bury(publisher);
+	free_matches(&publisher->endpoint);
+	last = endpoint_close(&publisher->endpoint, !buried);
+	channel_writer_deinit(&publisher->writer);
+	free(publisher);
+	if (last)
+		node_free(node);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * publisher.c - what happens per message
+ *
+ * Each public function is a thin door: is the handle ours (fork), is there news from the node's thread, then
+ * straight into the channel. All waiting is one loop: try; if a reliable lane has no room, ask the readers to
+ * ring (arm), try again, sleep on our doorbell.
+ */
+#include "lib/publisher.h"
+
+#include <errno.h>
+
+#include "lib/error.h"
+
+static inline int enter(struct zcp_publisher *p)
+{
+	if (forked_since(p->endpoint.fork_generation))
+		return error_forked();
+	if (endpoint_has_news(&p->endpoint))
+		publisher_look_at_news(p);
+	return 0;
+}
+
+/* News that came while we published; partner: endpoint.c, endpoint_added. */
+static inline int leave(struct zcp_publisher *p, int r)
+{
+	if (endpoint_has_news(&p->endpoint))
+		publisher_look_at_news(p);
+	return r;
+}
+
+/* The sentence for what the channel said. */
+static __attribute__((noinline, cold)) int explain(const struct zcp_publisher *p, int r)
+{
+	switch (r) {
+	case -EAGAIN:
+		return error_note(r, "a reliable subscriber has no room; try again later, or set a timeout");
+	case -ETIMEDOUT:
+		return error_note(r, "a reliable subscriber had no room within the publisher's timeout");
+	case -EMSGSIZE:
+		return error_set(r, "the message is larger than its loan or than payload_max, which is %u bytes",
+				 p->writer.geometry.payload_max);
+	case -EINVAL:
+		return error_note(r, "this is no open loan of this publisher: published or discarded before, or never loaned");
+	case -ENOBUFS:
+		if (p->writer.n_loans >= p->writer.max_loans)
+			return error_set(r, "%u loans are open; publish or discard one, or raise max_loans", p->writer.n_loans);
+		return error_note(r, "subscribers hold so many samples that the pool is dry; raise max_held");
+	default:
+		return error_system(r, "publish");
+	}
+}
+
+/*
+ * The channel said -EAGAIN. Sleep until there may be room: 0, try again; or -EAGAIN, -ETIMEDOUT. *deadline: 0
+ * at the first call.
+ */
+static __attribute__((noinline)) int wait_for_room(struct zcp_publisher *p, uint64_t *deadline)
+{
+	if (!p->timeout_ns)
+		return -EAGAIN;
+	if (!*deadline)
+		*deadline = deadline_after(p->timeout_ns);
+	/* a reader that makes room after this rings us; one that did before is seen by has_room */
+	channel_writer_arm(&p->writer);
+	if (channel_writer_has_room(&p->writer))
+		return 0;
+	if (!endpoint_has_news(&p->endpoint) && endpoint_sleep(&p->endpoint, *deadline) < 0)
+		return -ETIMEDOUT;
+	return enter(p);
+}
+
+int zcp_publisher_loan(struct zcp_publisher *publisher, size_t size, void **payload)
+{
+	uint64_t deadline = 0;
+	int r = enter(publisher);
+
+	if (unlikely(r < 0))
+		return r;
+	while (unlikely((r = channel_writer_loan(&publisher->writer, size, payload)) < 0)) {
+		if (r == -EAGAIN)
+			r = wait_for_room(publisher, &deadline);
+		if (r < 0)
+			return explain(publisher, r);
+	}
+	return r;
+}
+
+int zcp_publisher_publish(struct zcp_publisher *publisher, void *payload, size_t size)
+{
+	uint64_t deadline = 0;
+	int r = enter(publisher);
+
+	if (unlikely(r < 0))
+		return r;
+	while (unlikely((r = channel_writer_publish(&publisher->writer, payload, size)) < 0)) {
+		if (r == -EAGAIN)
+			r = wait_for_room(publisher, &deadline);
+		if (r < 0)
+			return explain(publisher, r);
+	}
+	return leave(publisher, r);
+}
+
+int zcp_publisher_discard(struct zcp_publisher *publisher, void *payload)
+{
+	int r;
+
+	if (forked_since(publisher->endpoint.fork_generation))
+		return error_forked();
+	r = channel_writer_discard(&publisher->writer, payload);
+	return unlikely(r < 0) ? explain(publisher, r) : r;
+}
+
+int zcp_publisher_send(struct zcp_publisher *publisher, const void *data, size_t size)
+{
+	uint64_t deadline = 0;
+	int r = enter(publisher);
+
+	if (unlikely(r < 0))
+		return r;
+	while (unlikely((r = channel_writer_send(&publisher->writer, data, size)) < 0)) {
+		if (r == -EAGAIN)
+			r = wait_for_room(publisher, &deadline);
+		if (r < 0)
+			return explain(publisher, r);
+	}
+	return leave(publisher, r);
+}
+
+int zcp_publisher_loan_batch(struct zcp_publisher *publisher, size_t size, void **payloads, int n)
+{
+	uint64_t deadline = 0;
+	int r = enter(publisher);
+
+	if (unlikely(r < 0))
+		return r;
+	if (unlikely(n < 1 || n > WRITER_BATCH_MAX))
+		return error_set(-EINVAL, "a batch is 1 to %d loans, not %d", WRITER_BATCH_MAX, n);
+	while (unlikely((r = channel_writer_loan_batch(&publisher->writer, size, payloads, n)) < 0)) {
+		if (r == -EAGAIN)
+			r = wait_for_room(publisher, &deadline);
+		if (r < 0)
+			return explain(publisher, r);
+	}
+	return r;
+}
+
+int zcp_publisher_publish_batch(struct zcp_publisher *publisher, void **payloads, const size_t *sizes, int n)
+{
+	uint64_t deadline = 0;
+	int done = 0, r = enter(publisher);
+
+	if (unlikely(r < 0))
+		return r;
+	if (unlikely(n < 1))
+		return error_set(-EINVAL, "a batch is at least one loan, not %d", n);
+	while (done < n) {
+		r = channel_writer_publish_batch(&publisher->writer, payloads + done, sizes + done, n - done);
+		if (r > 0) {
+			done += r;
+			continue;
+		}
+		if (r == -EAGAIN)
+			r = wait_for_room(publisher, &deadline);
+		if (r < 0)
+			return done ? done : explain(publisher, r);
+	}
+	return leave(publisher, done);
+}
+
+int zcp_publisher_subscribers(struct zcp_publisher *publisher)
+{
+	int r = enter(publisher);
+
+	return r < 0 ? r : (int)publisher->writer.n_lanes;
+}
+
+static int waited_in_vain(struct zcp_publisher *p, int subscribers)
+{
+	char why[WIRE_TEXT_BYTES];
+
+	pthread_mutex_lock(&p->endpoint.node->lock);
+	memcpy(why, p->endpoint.refusal, sizeof(why));
+	pthread_mutex_unlock(&p->endpoint.node->lock);
+	return error_set(-ETIMEDOUT, "%u of %d subscribers connected in time%s%s", p->writer.n_lanes, subscribers,
+			 *why ? "; one was refused: " : "", why);
+}
+
+int zcp_publisher_wait(struct zcp_publisher *publisher, int subscribers, int64_t timeout)
+{
+	uint64_t deadline = deadline_after(timeout);
+
+	for (;;) {
+		int r = enter(publisher);
+
+		if (r < 0)
+			return r;
+		if ((int64_t)publisher->writer.n_lanes >= subscribers)
+			return (int)publisher->writer.n_lanes;
+		if (node_is_disconnected(publisher->endpoint.node))
+			return error_note(-ENOTCONN, "the router is gone: nobody can connect any more");
+		if (endpoint_sleep(&publisher->endpoint, deadline) < 0)
+			return waited_in_vain(publisher, subscribers);
+	}
+}
+
+uint64_t zcp_publisher_id(const struct zcp_publisher *publisher)
+{
+	return publisher->endpoint.id;
+}

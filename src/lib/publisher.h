@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * publisher.h - the inside of a publisher
+ *
+ * A channel_writer with an endpoint around it. publisher.c has what happens per message, publisher-open.c the
+ * rest of its life.
+ */
+#ifndef ZCP_LIB_PUBLISHER_H
+#define ZCP_LIB_PUBLISHER_H
+
+#include "channel/writer.h"
+#include "lib/endpoint.h"
+#include "zcp/zcp.h"
+
+struct zcp_publisher {
+	struct endpoint endpoint;	/* first: what every call looks at */
+	struct channel_writer writer;
+	int64_t timeout_ns;		/* reliable: how long to wait for room */
+};
+
+/* One matched subscriber. */
+struct subscriber_match {
+	struct match match;
+	uint32_t lane, n_lanes, max_held;
+};
+
+/* Attach lanes that came, detach lanes that went. The publisher's own thread. */
+void publisher_look_at_news(struct zcp_publisher *publisher);
+
+#endif

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * subscriber.c - what happens per message: take and release
+ *
+ * The common case, one publisher and something to take, is a straight line: fork, news, a free slot of held[],
+ * the channel, fill in the sample. Everything else is behind an unlikely branch. No lock and no system call on
+ * that line; the doorbell of a publisher that waits for room is the only thing that may be written.
+ */
+#include "lib/subscriber.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "channel/take.h"
+#include "common/clock.h"
+#include "lib/error.h"
+
+static inline int enter(struct zcp_subscriber *s)
+{
+	if (forked_since(s->endpoint.fork_generation))
+		return error_forked();
+	if (endpoint_has_news(&s->endpoint))
+		subscriber_look_at_news(s);
+	return 0;
+}
+
+/* ---- timestamps -------------------------------------------------------------------------------------------------- */
+
+static __attribute__((noinline, cold)) void calibrate(struct zcp_subscriber *s)
+{
+	struct clock_calibration *c = &s->calibration;
+
+	s->calibrated = clock_ticks();
+	/* an error leaves the one we have in place */
+	if (directory_read_calibration(s->endpoint.node->directory.header, c) < 0 || !c->mult)
+		return;
+	s->calibrated_for = (uint64_t)(((unsigned __int128)1000000000 << c->shift) / c->mult);
+}
+
+/* The router refines the calibration all the time: fetch it again about once a second, by the messages' own clock. */
+static inline uint64_t timestamp_ns(struct zcp_subscriber *s, const struct channel_reader *reader, uint64_t raw)
+{
+	if (!reader->ticks)
+		return raw;
+	if (unlikely((int64_t)(raw - s->calibrated) > (int64_t)s->calibrated_for))
+		calibrate(s);
+	return clock_ticks_to_ns(&s->calibration, raw);
+}
+
+/* ---- take -------------------------------------------------------------------------------------------------------- */
+
+static inline __attribute__((always_inline)) int take_from(struct zcp_subscriber *s, struct lane *lane, struct zcp_sample *sample)
+{
+	uint32_t k = s->free[s->n_free - 1];
+	struct held *h = &s->held[k];
+	struct channel_message m;
+	int r = reader_take(&lane->reader, k, h->buffer, &m);
+
+	if (unlikely(lane->reader.wake_writer))
+		lane_wake_writer(lane);
+	if (unlikely(r < 0))
+		return r;
+	s->n_free--;
+	if (unlikely(m.lost))
+		s->lost += m.lost;
+	h->lane = lane;
+	h->pinned = m.pinned;
+	sample->data = m.data;
+	sample->size = m.size;
+	sample->sequence = m.sequence;
+	sample->timestamp_ns = timestamp_ns(s, &lane->reader, m.timestamp);
+	sample->publisher = lane->match.peer;
+	sample->lost = m.lost;
+	sample->owner = s;
+	sample->held = k;
+	sample->generation = ++h->generation;
+	return 0;
+}
+
+/* Several publishers: each gets its turn. */
+static __attribute__((noinline)) int take_in_turn(struct zcp_subscriber *s, struct zcp_sample *sample)
+{
+	for (uint32_t i = 0; i < s->n_lanes; i++) {
+		struct lane *lane = s->lane[s->turn];
+
+		s->turn = s->turn + 1 < s->n_lanes ? s->turn + 1 : 0;
+		if (take_from(s, lane, sample) == 0)
+			return 0;
+	}
+	return -EAGAIN;
+}
+
+static inline __attribute__((always_inline)) int take_any(struct zcp_subscriber *s, struct zcp_sample *sample)
+{
+	if (likely(s->n_lanes == 1))
+		return take_from(s, s->lane[0], sample);
+	return take_in_turn(s, sample);
+}
+
+static __attribute__((noinline)) int take_nothing(struct zcp_subscriber *s, struct zcp_sample *sample)
+{
+	if (s->n_gone)
+		subscriber_drop_drained(s);
+	while (s->fd_mode && subscriber_rearm(s) == 0)
+		if (take_in_turn(s, sample) == 0)
+			return 0;
+	return error_note(-EAGAIN, "no message is there to take");
+}
+
+static __attribute__((cold)) int too_many_held(struct zcp_subscriber *s)
+{
+	subscriber_flush(s);
+	return error_note(-ENOBUFS, "max_held samples are held; release one, or open the subscriber with a larger max_held");
+}
+
+int zcp_subscriber_take(struct zcp_subscriber *subscriber, struct zcp_sample *sample)
+{
+	struct zcp_subscriber *s = subscriber;
+	int r = enter(s);
+
+	if (unlikely(r < 0))
+		return r;
+	if (unlikely(!s->n_free))
+		return too_many_held(s);
+	if (likely(take_any(s, sample) == 0))
+		return 0;
+	return take_nothing(s, sample);
+}
+
+int zcp_subscriber_take_batch(struct zcp_subscriber *subscriber, struct zcp_sample *samples, int n)
+{
+	struct zcp_subscriber *s = subscriber;
+	int done = 0, r = enter(s);
+
+	if (unlikely(r < 0))
+		return r;
+	if (unlikely(n < 1))
+		return error_set(-EINVAL, "a batch is at least one message, not %d", n);
+	if (unlikely(!s->n_free))
+		return too_many_held(s);
+	if ((uint32_t)n > s->n_free)
+		n = (int)s->n_free;
+	if (likely(s->n_lanes == 1))
+		while (done < n && take_from(s, s->lane[0], &samples[done]) == 0)
+			done++;
+	else
+		while (done < n && take_in_turn(s, &samples[done]) == 0)
+			done++;
+	if (likely(done))
+		return done;
+	r = take_nothing(s, samples);
+	return r < 0 ? r : 1;
+}
+
+/* ---- release ----------------------------------------------------------------------------------------------------- */
+
+static __attribute__((noinline)) void release_slowly(struct zcp_subscriber *s, struct lane *lane)
+{
+	/* messages copied out before the publisher attached us: a thing of the first moments */
+	if (lane->copies && lane->reader.attached && !lane_is_held(s, lane))
+		lane_free_copies(lane);
+	if (lane->drained && !lane_is_held(s, lane))
+		lane_drop(s, lane);
+	if (s->closed && s->n_free == s->max_held)
+		subscriber_free(s);
+}
+
+static inline void release(struct zcp_sample *sample)
+{
+	struct zcp_subscriber *s = sample ? sample->owner : NULL;
+	struct lane *lane;
+	struct held *h;
+	uint32_t k;
+
+	if (unlikely(!s)) {
+		error_note(0, "this sample was released before, or never taken");
+		return;
+	}
+	k = sample->held;
+	if (forked_since(s->endpoint.fork_generation)) {
+		error_forked();
+		memset(sample, 0, sizeof(*sample));
+		return;
+	}
+	h = &s->held[k];
+	if (unlikely(k >= s->max_held || h->generation != sample->generation)) {
+		error_note(0, "this sample was released before");
+		memset(sample, 0, sizeof(*sample));
+		return;
+	}
+	lane = h->lane;
+	if (h->pinned)
+		channel_reader_release(&lane->reader, k);
+	h->generation++;
+	s->free[s->n_free++] = k;
+	/* enough for a second release, and for a use by mistake, to be noticed */
+	sample->data = NULL;
+	sample->size = 0;
+	sample->owner = NULL;
+	if (unlikely(lane->slow || s->closed))
+		release_slowly(s, lane);
+}
+
+void zcp_sample_release(struct zcp_sample *sample)
+{
+	release(sample);
+}
+
+void zcp_sample_release_batch(struct zcp_sample *samples, int n)
+{
+	for (int i = 0; i < n; i++)
+		release(&samples[i]);
+}
+
+size_t zcp_sample_copy(const struct zcp_sample *sample, void *buffer, size_t bytes)
+{
+	if (!sample->owner || forked_since(sample->owner->endpoint.fork_generation)) {
+		error_note(0, "this sample is not valid here: released, or taken before fork()");
+		return 0;
+	}
+	memcpy(buffer, sample->data, bytes < sample->size ? bytes : sample->size);
+	return sample->size;
+}
+
+/* ---- counters ---------------------------------------------------------------------------------------------------- */
+
+int zcp_subscriber_stats(struct zcp_subscriber *subscriber, struct zcp_subscriber_stats *stats)
+{
+	struct zcp_subscriber *s = subscriber;
+	struct zcp_subscriber_stats now = { .sz = sizeof(now) };
+	int r = enter(s);
+
+	if (r < 0)
+		return r;
+	if (stats->sz < sizeof(now))
+		return error_set(-EINVAL, "sz of struct zcp_subscriber_stats is %zu; set it to sizeof(struct zcp_subscriber_stats)",
+				 stats->sz);
+	if (s->n_gone)
+		subscriber_drop_drained(s);
+	now.received = s->received;
+	now.lost = s->lost;
+	now.malformed = s->malformed;
+	for (uint32_t i = 0; i < s->n_lanes; i++) {
+		now.received += s->lane[i]->reader.taken;
+		now.lost += s->lane[i]->reader.lost;
+		now.malformed += s->lane[i]->reader.malformed;
+	}
+	now.publishers = s->n_lanes;
+	now.departed = s->departed;
+	now.died = s->died;
+	memcpy(stats, &now, sizeof(now));
+	return 0;
+}
