@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: MIT
 # Pages go to dist_man_MANS as man/zcp.1, man/zcp_node_open.3 and so on; automake derives the section.
 
+dist_man_MANS += man/zcp-bench.1
+
 dist_man_MANS += man/zcp-router.8
+
+dist_man_MANS += \
+	man/zcp-info.1 \
+	man/zcp-list.1 \
+	man/zcp-pub.1 \
+	man/zcp-sub.1 \
+	man/zcp.1
 
 # A page of section 3 describes a group of functions, and each of them is found by its own name: a file of
 # one line, ".so man3/PAGE.3". They are made here and not committed, and are pages like any other to

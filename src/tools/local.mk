@@ -1,1 +1,57 @@
 # SPDX-License-Identifier: MIT
+# The command-line tools. They link the convenience libraries, not libzcp.so: a tool runs from the build
+# tree as it is and may use internal functions (the directory, for one).
+
+bin_PROGRAMS += zcp
+
+zcp_SOURCES = \
+	src/tools/cmd-info.c \
+	src/tools/cmd-list.c \
+	src/tools/cmd-pub.c \
+	src/tools/cmd-sub.c \
+	src/tools/input.c \
+	src/tools/input.h \
+	src/tools/interrupt.c \
+	src/tools/interrupt.h \
+	src/tools/printer.c \
+	src/tools/printer.h \
+	src/tools/progress.c \
+	src/tools/progress.h \
+	src/tools/snapshot.c \
+	src/tools/snapshot.h \
+	src/tools/text.c \
+	src/tools/text.h \
+	src/tools/tool.c \
+	src/tools/tool.h \
+	src/tools/zcp.c
+zcp_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+zcp_LDADD = \
+	libzcp_lib.la \
+	libzcp_channel.la \
+	libzcp_common.la \
+	$(JANSSON_LIBS)
+
+# zcp bench. `make bench` runs it from the build tree; BENCHFLAGS='--quick latency' for less.
+zcp_SOURCES += \
+	src/tools/bench-fanout.c \
+	src/tools/bench-floor.c \
+	src/tools/bench-join.c \
+	src/tools/bench-latency.c \
+	src/tools/bench-memory.c \
+	src/tools/bench-pingpong.h \
+	src/tools/bench-report.c \
+	src/tools/bench-router.c \
+	src/tools/bench-throughput.c \
+	src/tools/bench-util.c \
+	src/tools/bench-wake.c \
+	src/tools/bench.h \
+	src/tools/cmd-bench.c
+zcp_LDADD += -lm
+
+bench: zcp$(EXEEXT) zcp-router$(EXEEXT)
+	$(AM_V_at)ZCP_ROUTER_BIN='$(abs_builddir)/zcp-router$(EXEEXT)' ./zcp$(EXEEXT) bench $(BENCHFLAGS)
+.PHONY: bench
+
+include src/examples/local.mk
+
+EXTRA_DIST += scripts/demo

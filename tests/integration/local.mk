@@ -2,6 +2,23 @@
 # Suites that start a real router, each in a socket directory of its own. Pattern as in tests/unit; such
 # a suite links libzcp_lib.la libzcp_channel.la libzcp_common.la and starts $ZCP_ROUTER_BIN.
 
+# Scripts that run the tools as a user would.
+dist_check_SCRIPTS += tests/integration/test-zcp-bench.sh
+TESTS += tests/integration/test-zcp-bench.sh
+
+tool_tests = \
+	tests/integration/test-examples.sh \
+	tests/integration/test-zcp-autostart.sh \
+	tests/integration/test-zcp-bytes.sh \
+	tests/integration/test-zcp-ends.sh \
+	tests/integration/test-zcp-list.sh \
+	tests/integration/test-zcp-messages.sh \
+	tests/integration/test-zcp-usage.sh
+
+dist_check_SCRIPTS += $(tool_tests)
+EXTRA_DIST += tests/integration/tool.sh
+TESTS += $(tool_tests)
+
 # The client library against a real router. Helper: lib-helper.
 lib_tests = \
 	tests/integration/test-lib-death \

@@ -88,6 +88,13 @@ tests_unit_test_writer_SOURCES = tests/unit/test-writer.c tests/unit/channel-fix
 tests_unit_test_writer_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_writer_LDADD = $(CHANNEL_TEST_LDADD)
 
+# src/tools
+check_PROGRAMS += tests/unit/test-text
+TESTS += tests/unit/test-text
+tests_unit_test_text_SOURCES = tests/unit/test-text.c src/tools/text.c src/tools/text.h
+tests_unit_test_text_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_text_LDADD = $(TEST_LDADD)
+
 # src/lib
 check_PROGRAMS += tests/unit/test-lib-input
 TESTS += tests/unit/test-lib-input

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+# Programs a user can copy: nothing but <zcp/zcp.h> and libzcp.so, built and run by the tests.
+
+example_programs = \
+	src/examples/hello-pub \
+	src/examples/hello-sub \
+	src/examples/telemetry \
+	src/examples/telemetry-view
+
+noinst_PROGRAMS += $(example_programs)
+
+src_examples_hello_pub_SOURCES = src/examples/hello-pub.c
+src_examples_hello_pub_LDADD = libzcp.la
+
+src_examples_hello_sub_SOURCES = src/examples/hello-sub.c
+src_examples_hello_sub_LDADD = libzcp.la
+
+src_examples_telemetry_SOURCES = src/examples/telemetry.c src/examples/telemetry.h
+src_examples_telemetry_LDADD = libzcp.la
+
+src_examples_telemetry_view_SOURCES = src/examples/telemetry-view.c src/examples/telemetry.h
+src_examples_telemetry_view_LDADD = libzcp.la

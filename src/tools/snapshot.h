@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * snapshot.h - who is on the router right now, copied out of the directory segment
+ *
+ * The directory changes while we read it, row by row under sequence locks; a snapshot is therefore not one
+ * instant, and a match may name an endpoint that has already left. Looking things up by id in the copy settles
+ * that: what is not found is not shown.
+ */
+#ifndef ZCP_TOOLS_SNAPSHOT_H
+#define ZCP_TOOLS_SNAPSHOT_H
+
+#include <stddef.h>
+
+#include "common/directory.h"
+
+struct snapshot {
+	struct directory_node *nodes;			/* sorted by name, then id */
+	struct directory_endpoint *endpoints;		/* sorted by topic, then kind (publishers first), then id */
+	struct directory_match *matches;		/* sorted by publisher, then subscriber */
+	size_t n_nodes, n_endpoints, n_matches;
+};
+
+/* Copy everything but the node @except (the one that looks; 0: none) and its endpoints. 0 or -ENOMEM. */
+int snapshot_take(struct snapshot *snapshot, const struct directory_view *view, uint64_t except);
+void snapshot_deinit(struct snapshot *snapshot);
+
+const struct directory_node *snapshot_node(const struct snapshot *snapshot, uint64_t id);
+const struct directory_endpoint *snapshot_endpoint(const struct snapshot *snapshot, uint64_t id);
+
+/* Order of topics, and equality where it returns 0. */
+int snapshot_compare_topics(const struct wire_topic *a, const struct wire_topic *b);
+
+#endif
