@@ -12,6 +12,15 @@ dist_man_MANS += \
 	man/zcp-sub.1 \
 	man/zcp.1
 
+dist_man_MANS += \
+	man/zcp.7 \
+	man/zcp_last_error.3 \
+	man/zcp_node_open.3 \
+	man/zcp_publisher_loan.3 \
+	man/zcp_publisher_open.3 \
+	man/zcp_subscriber_open.3 \
+	man/zcp_subscriber_take.3
+
 # A page of section 3 describes a group of functions, and each of them is found by its own name: a file of
 # one line, ".so man3/PAGE.3". They are made here and not committed, and are pages like any other to
 # automake, so that no hook has to install and remove them. Which page a name belongs to is looked up in
@@ -49,10 +58,4 @@ $(man3_links):
 	page=`grep -l "^\.Nm $$name\( ,\)*$$" $(srcdir)/man/zcp_*.3` && \
 	echo ".so man3/`basename $$page`" >$@
 
-dist_man_MANS += \
-	man/zcp_last_error.3 \
-	man/zcp_node_open.3 \
-	man/zcp_publisher_loan.3 \
-	man/zcp_publisher_open.3 \
-	man/zcp_subscriber_open.3 \
-	man/zcp_subscriber_take.3
+EXTRA_DIST += HACKING.md README.md
