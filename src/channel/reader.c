@@ -156,7 +156,8 @@ static void look_for_attachment(struct channel_reader *r)
 		if (atomic_load_explicit(&a->generation, memory_order_acquire) != r->generation)
 			continue;
 		r->attached = true;
-		r->limit = UINT64_MAX;
+		if (!r->gone)
+			r->limit = UINT64_MAX;
 		if (r->count_from)
 			r->count_from = atomic_load_explicit(&a->start, memory_order_relaxed);
 		return;
@@ -277,7 +278,7 @@ int reader_take_slowly(struct channel_reader *reader, uint32_t k, void *buffer, 
 			break;
 		if (r->cur >= r->limit) {
 			look_for_attachment(r);
-			if (!r->attached)
+			if (!r->attached || r->gone)
 				break;
 		}
 		if (seq != r->cur + 1) {

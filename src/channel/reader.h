@@ -35,7 +35,8 @@ struct channel_reader {
 	const struct channel_header *header;
 	struct channel_lane *lane;
 	uint64_t cur;			/* next sequence to take */
-	uint64_t limit;			/* cur stops here until the writer has attached the lane; UINT64_MAX: it does not */
+	uint64_t limit;			/* cur stops here until the writer has attached the lane, or, if it is gone, for good */
+	bool gone;			/* the writer is */
 	uint64_t stored;		/* cursor as the writer sees it */
 	uint64_t mask;
 	uint32_t slot_shift;
@@ -99,13 +100,21 @@ static inline bool channel_reader_ready(const struct channel_reader *reader)
 	if (atomic_load_explicit(&slot->seq, memory_order_acquire) <= reader->cur)
 		return false;
 	return reader->cur < reader->limit ||
-	       atomic_load_explicit(&reader->header->attach_epoch, memory_order_acquire) != reader->attach_epoch;
+	       (!reader->gone &&
+		atomic_load_explicit(&reader->header->attach_epoch, memory_order_acquire) != reader->attach_epoch);
 }
 
-/* The writer is gone and will attach nobody: what it left may be taken as it is. */
+/*
+ * The writer is gone and will attach nobody: what it left may be taken as it is. That is one ring at most, whatever the ready
+ * flags of a hostile one say, so that the lane comes to an end.
+ */
 static inline void channel_reader_writer_gone(struct channel_reader *reader)
 {
-	reader->limit = UINT64_MAX;
+	uint64_t tail = atomic_load_explicit(&reader->header->tail, memory_order_acquire);
+	uint64_t from = tail > reader->cur ? tail : reader->cur;
+
+	reader->gone = true;
+	reader->limit = from < UINT64_MAX - reader->mask ? from + reader->mask + 1 : UINT64_MAX;
 }
 
 /* Store the cursor now and look for a waiting writer. Take does it by itself before it says -EAGAIN. */

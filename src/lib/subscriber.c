@@ -101,9 +101,9 @@ static __attribute__((noinline)) int take_nothing(struct zcp_subscriber *s, stru
 {
 	if (s->n_gone)
 		subscriber_drop_drained(s);
-	while (s->fd_mode && subscriber_rearm(s) == 0)
-		if (take_in_turn(s, sample) == 0)
-			return 0;
+	/* once: a hostile publisher can have a ring look ready for ever; the bell rings then, and the user comes back */
+	if (s->fd_mode && subscriber_rearm(s) == 0 && take_in_turn(s, sample) == 0)
+		return 0;
 	return error_note(-EAGAIN, "no message is there to take");
 }
 

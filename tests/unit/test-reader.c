@@ -124,6 +124,33 @@ START_TEST(test_what_a_gone_writer_left)
 }
 END_TEST
 
+/* Ready flags that never end: while such a writer lives each take ends, and when it is gone so does the lane. */
+START_TEST(test_endless_ready_flags_end)
+{
+	struct channel_message m;
+	int steps = 0;
+
+	for (int attach = 0; attach < 2; attach++) {
+		fixture_open(&f, &(struct geometry_request){ .payload_max = 64 }, true);
+		ck_assert_int_eq(fixture_try_join(&f, 0, 1, 0, true), 0);
+		if (attach)
+			ck_assert_int_eq(fixture_attach(&f, 0, false), 0);
+		for (uint32_t i = 0; i < f.geometry.ring_slots; i++)
+			atomic_store((_Atomic uint64_t *)(void *)(f.segment + f.geometry.ring_offset + i * f.geometry.slot_bytes), UINT64_MAX);
+		for (int i = 0; i < 100; i++)
+			ck_assert_int_eq(fixture_take(&f, 0, 0, &m), -EAGAIN);
+		ck_assert(channel_reader_ready(&f.reader[0].reader));
+		channel_reader_writer_gone(&f.reader[0].reader);
+		for (steps = 0; channel_reader_ready(&f.reader[0].reader); steps++) {
+			ck_assert_int_lt(steps, (int)f.geometry.ring_slots);
+			ck_assert_int_eq(fixture_take(&f, 0, 0, &m), -EAGAIN);
+		}
+		ck_assert_int_gt(steps, 0);
+		fixture_close(&f);
+	}
+}
+END_TEST
+
 START_TEST(test_refuses_foreign_segments)
 {
 	struct channel_header *h;
@@ -260,6 +287,7 @@ int main(void)
 	tcase_add_test(tc, test_losses_before_our_time_do_not_count);
 	tcase_add_test(tc, test_reliable_newcomer_waits_for_attachment);
 	tcase_add_test(tc, test_what_a_gone_writer_left);
+	tcase_add_test(tc, test_endless_ready_flags_end);
 	tcase_add_test(tc, test_refuses_foreign_segments);
 	tcase_add_test(tc, test_nonsense_is_survived);
 	tcase_add_test(tc, test_malformed_messages_are_counted_and_skipped);
