@@ -4,6 +4,7 @@
  * away, and strangers who try to write to what is not theirs.
  */
 #include "lib-helper.h"
+#include "lib/publisher.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -440,6 +441,33 @@ START_TEST(full_doorbell)
 }
 END_TEST
 
+/* A publisher whose ring looks ready for ever: each take with the descriptor in use ends, and after its end so does the lane. */
+START_TEST(endless_publisher)
+{
+	struct zcp_publisher_options po = { .payload_max = 64 };
+	struct zcp_sample sample;
+	zcp_subscriber *s;
+	zcp_publisher *p;
+	zcp_node *n, *m;
+
+	lib_router_start();
+	n = lib_node("hostile");
+	m = lib_node("subscriber");
+	s = lib_subscriber(m, NULL);
+	p = lib_publisher(n, &po);
+	ok(zcp_publisher_wait(p, 1, 5 * SECOND));
+	ok(zcp_subscriber_fd(s));
+	for (uint64_t i = 0; i <= p->writer.mask; i++)
+		atomic_store((_Atomic uint64_t *)(void *)(p->writer.ring + (i << p->writer.slot_shift)), UINT64_MAX);
+	for (int i = 0; i < 50; i++)
+		fails(zcp_subscriber_take(s, &sample), -EAGAIN, "no message");
+	zcp_node_close(n);
+	ck_assert_within(zcp_subscriber_take(s, &sample) == -EAGAIN && lib_stats(s).departed == 1, DEADLINE_MS);
+	zcp_node_close(m);
+	lib_router_stop(SIGTERM);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("lib-death");
@@ -456,6 +484,7 @@ static Suite *suite(void)
 	tcase_add_test(t, subscriber_cannot_write);
 	tcase_add_test(t, no_segment_descriptors);
 	tcase_add_test(t, full_doorbell);
+	tcase_add_test(t, endless_publisher);
 	return s;
 }
 
