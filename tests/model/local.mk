@@ -8,6 +8,7 @@ EXTRA_DIST += \
 	tests/model/consumed.pml \
 	tests/model/inline.pml \
 	tests/model/overrun.pml \
+	tests/model/rejoin.pml \
 	tests/model/tso.pml \
 	tests/model/wake.pml
 
