@@ -17,5 +17,7 @@ libzcp_common_la_SOURCES = \
 	src/common/message.h \
 	src/common/name.c \
 	src/common/name.h \
+	src/common/pattern.c \
+	src/common/pattern.h \
 	src/common/wire.c \
 	src/common/wire.h

@@ -101,3 +101,9 @@ TESTS += tests/unit/test-lib-input
 tests_unit_test_lib_input_SOURCES = tests/unit/test-lib-input.c
 tests_unit_test_lib_input_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_lib_input_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la $(TEST_LDADD)
+
+check_PROGRAMS += tests/unit/test-pattern
+TESTS += tests/unit/test-pattern
+tests_unit_test_pattern_SOURCES = tests/unit/test-pattern.c
+tests_unit_test_pattern_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_pattern_LDADD = $(TEST_LDADD) libzcp_common.la

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pattern.c - names with '*' and '?' in them
+ *
+ * The greedy way without recursion: only the last '*' is ever tried again, with one byte more. What an earlier one could
+ * match instead, the last one can match too.
+ */
+#include "common/pattern.h"
+
+#include <stddef.h>
+
+/* The next character of UTF-8; a stray byte is a character. */
+static const char *next_character(const char *text)
+{
+	text++;
+	while (((unsigned char)*text & 0xc0) == 0x80)
+		text++;
+	return text;
+}
+
+bool pattern_matches(const char *pattern, const char *text)
+{
+	const char *star = NULL, *retry = NULL;
+
+	if (!*pattern)
+		return true;
+	while (*text) {
+		if (*pattern == '*') {
+			star = ++pattern;
+			retry = text;
+		} else if (*pattern == '?') {
+			pattern++;
+			text = next_character(text);
+		} else if (*pattern == *text) {
+			pattern++;
+			text++;
+		} else if (star) {
+			pattern = star;
+			text = ++retry;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return !*pattern;
+}
+
+bool pattern_matches_topic(const struct wire_topic *pattern, const struct wire_topic *topic)
+{
+	return pattern_matches(pattern->service, topic->service) && pattern_matches(pattern->instance, topic->instance) &&
+	       pattern_matches(pattern->event, topic->event);
+}
+
+bool pattern_is_empty(const struct wire_topic *pattern)
+{
+	return !pattern->service[0] && !pattern->instance[0] && !pattern->event[0];
+}
