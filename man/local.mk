@@ -3,13 +3,16 @@
 
 dist_man_MANS += man/zcp-bench.1
 
-dist_man_MANS += man/zcp-router.8
+dist_man_MANS += \
+	man/zcp-router.8 \
+	man/zcp-router.conf.5
 
 dist_man_MANS += \
 	man/zcp-info.1 \
 	man/zcp-list.1 \
 	man/zcp-pub.1 \
 	man/zcp-sub.1 \
+	man/zcp-watch.1 \
 	man/zcp.1
 
 dist_man_MANS += \
@@ -19,7 +22,8 @@ dist_man_MANS += \
 	man/zcp_publisher_loan.3 \
 	man/zcp_publisher_open.3 \
 	man/zcp_subscriber_open.3 \
-	man/zcp_subscriber_take.3
+	man/zcp_subscriber_take.3 \
+	man/zcp_watch_open.3
 
 # A page of section 3 describes a group of functions, and each of them is found by its own name: a file of
 # one line, ".so man3/PAGE.3". They are made here and not committed, and are pages like any other to
@@ -30,6 +34,7 @@ man3_links = \
 	man/links/zcp_node_dispatch.3 \
 	man/links/zcp_node_fd.3 \
 	man/links/zcp_node_id.3 \
+	man/links/zcp_node_wait.3 \
 	man/links/zcp_publisher_close.3 \
 	man/links/zcp_publisher_discard.3 \
 	man/links/zcp_publisher_id.3 \
@@ -47,7 +52,11 @@ man3_links = \
 	man/links/zcp_subscriber_stats.3 \
 	man/links/zcp_subscriber_take_batch.3 \
 	man/links/zcp_subscriber_wait.3 \
-	man/links/zcp_version.3
+	man/links/zcp_version.3 \
+	man/links/zcp_watch_close.3 \
+	man/links/zcp_watch_fd.3 \
+	man/links/zcp_watch_take.3 \
+	man/links/zcp_watch_wait.3
 
 nodist_man_MANS = $(man3_links)
 CLEANFILES += $(man3_links)

@@ -63,17 +63,24 @@ struct zcp_node_options {
 	bool unmonitored;		/* exempt from the heartbeat scan */
 	bool no_thread;			/* no background thread: call zcp_node_dispatch() when zcp_node_fd() is readable, at least every 100 ms */
 	bool autostart;			/* start a per-user router if none listens */
-	char reserved[5];
+	bool wait_for_router;		/* no router there: open all the same, and join when one comes */
+	char reserved[4];
 };
 
 /**
  * Join the router as @name (need not be unique; nodes are told apart by id). Blocks until the router answered,
  * 5 s at most. The node starts one background thread with all signals blocked unless options->no_thread.
  *
+ * With options->wait_for_router and nobody listening it returns 0 at once; the node joins as soon as a router is there
+ * (tried again after 10 ms, then ever later up to 1 s). Until then endpoints cannot be opened: see zcp_node_wait().
+ *
+ * When the router ends or is restarted, the node comes back by itself to the one that listens next at the same path, with
+ * all its endpoints and connections; data flows all the time.
+ *
  * Errors: -EINVAL name or options; -ECONNREFUSED or -ENOENT no router there; -EACCES no right to the socket;
  * -EPROTONOSUPPORT the router speaks another ABI version; -EDQUOT or -ENOSPC its limits are reached; -EMFILE
  * RLIMIT_NOFILE too small; -ENOMEM; -ETIMEDOUT the router does not answer; -ENAMETOOLONG socket path over 107
- * bytes; -EPROTO the router sent nonsense.
+ * bytes; -EPROTO the router sent nonsense; -ENOTCONN it hung up; -EAGAIN no thread can be started (RLIMIT_NPROC).
  */
 int zcp_node_open(zcp_node **node, const char *name, const struct zcp_node_options *options);
 
@@ -88,12 +95,19 @@ int zcp_node_fd(const zcp_node *node);
 
 /**
  * Handle control messages that are there and touch the heartbeat; never blocks. With the background thread
- * running there is nothing to do and it returns 0. Returns the number of messages handled; -ENOTCONN the router
- * is gone (data keeps flowing between endpoints already matched).
+ * running there is nothing to do and it returns 0. Returns the number of messages handled, 0 also while there is no router;
+ * -ENOTCONN the node is lost for good, see zcp_node_wait(); -EOWNERDEAD after fork.
  */
 int zcp_node_dispatch(zcp_node *node);
 
-/** The node's id at its router; never reused within the router's life. */
+/**
+ * Wait until the node is joined to a router: after wait_for_router, or while a router is restarted. timeout 0 asks
+ * without waiting (for event loops: again after each zcp_node_dispatch()). 0 joined; -ETIMEDOUT not yet; -ENOTCONN never
+ * again: the router has evicted this node (zcp_last_error() says why), close it and open another; -EOWNERDEAD after fork.
+ */
+int zcp_node_wait(zcp_node *node, int64_t timeout);
+
+/** The node's id at its router, kept when the router restarts; never reused. 0 before a node that waits for its router has joined. */
 uint64_t zcp_node_id(const zcp_node *node);
 
 /* ---- publisher --------------------------------------------------------------------------------------------------- */
@@ -166,7 +180,7 @@ int zcp_publisher_publish_batch(zcp_publisher *publisher, void **payloads, const
 int zcp_publisher_subscribers(zcp_publisher *publisher);
 
 /**
- * Wait until at least @subscribers are connected. Returns their number; -ETIMEDOUT; -ENOTCONN router gone;
+ * Wait until at least @subscribers are connected. Returns their number; -ETIMEDOUT; -ENOTCONN the node is lost for good;
  * -EOWNERDEAD.
  */
 int zcp_publisher_wait(zcp_publisher *publisher, int subscribers, int64_t timeout);
@@ -272,6 +286,85 @@ int zcp_subscriber_stats(zcp_subscriber *subscriber, struct zcp_subscriber_stats
 
 /** Close. NULL is fine. Samples still held stay valid until released. */
 void zcp_subscriber_close(zcp_subscriber *subscriber);
+
+/* ---- watch ------------------------------------------------------------------------------------------------------- */
+
+typedef struct zcp_watch zcp_watch;
+
+enum zcp_watch_kind {
+	ZCP_WATCH_NODE_APPEARED = 1,
+	ZCP_WATCH_NODE_VANISHED = 2,		/* cause, and how the process ended */
+	ZCP_WATCH_NODE_UNRESPONSIVE = 3,	/* no heartbeat, though the process lives: stopped, traced, starved */
+	ZCP_WATCH_NODE_RESPONSIVE = 4,		/* again */
+	ZCP_WATCH_ENDPOINT_APPEARED = 5,
+	ZCP_WATCH_ENDPOINT_VANISHED = 6,	/* cause, and how the process ended */
+	ZCP_WATCH_POOL_DRY = 7,			/* a publisher had no chunk to loan: its subscribers hold them all. At most once a second */
+	ZCP_WATCH_ROUTER_GONE = 8,		/* no news until it is back */
+	ZCP_WATCH_ROUTER_BACK = 9,		/* what is there now follows as events with `existing` */
+};
+
+enum zcp_cause {
+	ZCP_CAUSE_CLOSED = 1,		/* by its owner */
+	ZCP_CAUSE_DIED = 2,		/* its process ended without closing */
+	ZCP_CAUSE_EVICTED = 3,		/* removed by the router: broke the protocol, did not read, or (if so configured) unresponsive */
+	ZCP_CAUSE_LEFT = 5,		/* its connection ended but the process lives: exec, or it closed descriptors that were not its own */
+};
+
+enum zcp_role {
+	ZCP_PUBLISHER = 1,
+	ZCP_SUBSCRIBER = 2,
+};
+
+struct zcp_watch_event {
+	uint32_t kind;			/* enum zcp_watch_kind */
+	uint32_t cause;			/* enum zcp_cause of what vanished; else 0 */
+	uint64_t time_ns;		/* CLOCK_MONOTONIC, the router's */
+	uint64_t node, endpoint;	/* ids; endpoint 0: the event is about a node */
+	uint32_t pid, uid;		/* of the node's process, as the router sees them */
+	uint32_t role;			/* enum zcp_role of the endpoint; else 0 */
+	bool existing;			/* was there when the watch opened, or when the router came back */
+	bool exit_known;		/* cause DIED: exit_code and signal are valid */
+	bool oom_killed;		/* cause DIED: by the kernel's out-of-memory killer */
+	char reserved0;
+	int32_t exit_code;		/* of a process that exited by itself */
+	int32_t signal;			/* that ended it, or 0 */
+	uint64_t lost;			/* events that were dropped right before this one: taken too late */
+	char comm[16];			/* cause DIED: the process's name in the kernel, or "" */
+	char node_name[104];
+	char service[104], instance[104], event[104];	/* the endpoint's topic */
+	uint64_t reserved[4];
+};
+
+struct zcp_watch_options {
+	size_t sz;
+	uint32_t queue;			/* events kept until taken; 0: 1024 */
+	bool no_existing;		/* do not begin with what is there already */
+	bool no_nodes;			/* endpoints only */
+	char reserved[2];
+};
+
+/**
+ * Watch nodes and endpoints come and go. @pattern: NULL or "": everything. Otherwise a topic whose parts may contain '*'
+ * (any number of characters) and '?' (one), and whose last parts may be missing, as in "radar" or "rad*r/fron?"; then
+ * events are about endpoints of such topics, and about nodes as long as they have one. Begins with an APPEARED event (existing set)
+ * for all that is there. Blocks until the router answered, 5 s at most.
+ *
+ * Errors: -EINVAL pattern or options; -EDQUOT too many watches; -ENOMEM; -EMFILE; -ENOTCONN router gone; -ETIMEDOUT;
+ * -EOWNERDEAD after fork.
+ */
+int zcp_watch_open(zcp_watch **watch, zcp_node *node, const char *pattern, const struct zcp_watch_options *options);
+
+/** The next event into *event. Never blocks. -EAGAIN: nothing there; -EOWNERDEAD. */
+int zcp_watch_take(zcp_watch *watch, struct zcp_watch_event *event);
+
+/** Sleep until an event can be taken. 0; -ETIMEDOUT; -ENOTCONN the node was evicted, nothing will come; -EOWNERDEAD. */
+int zcp_watch_wait(zcp_watch *watch, int64_t timeout);
+
+/** For poll, epoll, io_uring: readable until zcp_watch_take() says -EAGAIN. It stays the watch's; do not read it. */
+int zcp_watch_fd(zcp_watch *watch);
+
+/** Close. NULL is fine. */
+void zcp_watch_close(zcp_watch *watch);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

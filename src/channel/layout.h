@@ -45,6 +45,7 @@ struct channel_header {
 	uint32_t flags;			/* CHANNEL_* */
 	uint64_t endpoint, node;	/* ids of the writer */
 	struct channel_geometry geometry;
+	_Atomic uint32_t closed;	/* by its owner, for good: what is in the ring is all there will be */
 
 	alignas(128) _Atomic uint64_t head;		/* messages published so far */
 	alignas(128) _Atomic uint64_t tail;		/* first sequence still valid; moves before anything below it is reused */
@@ -87,6 +88,7 @@ struct lane_page_header {
 	uint32_t flags;			/* CHANNEL_NEEDS_FENCE */
 	uint64_t endpoint;		/* the reader's */
 	uint32_t n_lanes, max_held;
+	_Atomic uint32_t closed;	/* by its owner, for good: no cursor moves, no pin counts any more */
 };
 static_assert(sizeof(struct lane_page_header) <= 256, "ticket lines begin at 256");
 

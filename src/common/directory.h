@@ -45,8 +45,13 @@ struct directory_header {
 	char socket_path[112];
 	uint32_t max_nodes, max_endpoints, max_matches;	/* rows of the tables */
 	uint32_t max_nodes_per_uid, max_endpoints_per_node;
-	uint32_t reserved0;
-	uint64_t max_bytes_per_uid;	/* of segments */
+	uint32_t max_endpoints_per_uid, max_matches_per_uid;
+	uint64_t max_bytes_per_uid;	/* of segments, virtual size */
+	uint64_t max_bytes_per_node;
+	uint32_t max_fds_per_uid, max_fds_per_node;	/* descriptors that the router keeps open for them */
+	uint32_t heartbeat_ms, scan_ms, timeout_ms;	/* touch, scan, and how long a silence is normal */
+	uint32_t evict_unresponsive;	/* 0 or 1 */
+	char config_path[112];		/* "": none was read */
 	uint64_t nodes_offset, endpoints_offset, matches_offset;
 
 	/* the live part */
@@ -58,6 +63,9 @@ struct directory_header {
 	_Atomic uint32_t n_nodes, n_endpoints, n_matches;
 	_Atomic uint32_t n_node_rows, n_endpoint_rows, n_match_rows;
 	_Atomic uint64_t total_nodes, total_deaths, total_refusals, total_messages;	/* since start */
+	_Atomic uint64_t total_rejoins, total_evictions;
+	_Atomic uint64_t total_found[4];		/* deaths by the detector that was first: bit number of DIRECTORY_DETECTOR_* */
+	_Atomic uint64_t bpf_dropped;			/* exit events the kernel could not deliver; each was found by looking */
 };
 
 /* Every row begins with its sequence lock and its id; id 0: the row is free. */
@@ -76,7 +84,9 @@ struct directory_node {
 	uint64_t since_ns;
 	uint64_t segment_bytes;		/* of the segments it writes */
 	char name[WIRE_NAME_BYTES];
-	uint64_t reserved[2];
+	uint32_t n_fds;			/* descriptors that the router keeps open for it */
+	uint32_t n_endpoints;
+	uint64_t reserved;
 };
 static_assert(sizeof(struct directory_node) == 168, "layout");
 

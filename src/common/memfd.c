@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -146,4 +147,53 @@ int memfd_map_reader(int fd, uint64_t size, const void **mapping)
 		return r;
 	*mapping = address;
 	return 0;
+}
+
+/* What /proc says the descriptor is. 0 or a negative errno value. */
+static int read_link(int fd, char *text, size_t bytes)
+{
+	char path[32];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, text, bytes - 1);
+	if (n < 0)
+		return errno == EBADF ? -EBADF : -ENOENT;
+	text[n] = 0;
+	return 0;
+}
+
+int memfd_check_origin(int fd, const char *label, uint64_t size)
+{
+	char is[MEMFD_NAME_BYTES + 32], wanted[MEMFD_NAME_BYTES + 32];
+	struct stat st;
+	int seals, r;
+
+	seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0)
+		return -EBADF;
+	if ((seals & MEMFD_SEALS_READER) != MEMFD_SEALS_READER)
+		return -EPERM;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size < 0 || (uint64_t)st.st_size != size)
+		return -EMSGSIZE;
+	if (st.st_uid != geteuid() || (st.st_mode & 07777) != 0600)
+		return -EACCES;
+	r = read_link(fd, is, sizeof(is));
+	if (r < 0)
+		return r;
+	/* unlinked from the start, and /proc says so; a file of that name elsewhere is no memfd and has failed above */
+	snprintf(wanted, sizeof(wanted), "/memfd:zcp:%s (deleted)", label);
+	return strcmp(is, wanted) ? -ESTALE : 0;
+}
+
+int memfd_check_eventfd(int fd)
+{
+	char is[64];
+	int r = read_link(fd, is, sizeof(is));
+
+	if (r < 0)
+		return r;
+	return strcmp(is, "anon_inode:[eventfd]") ? -EINVAL : 0;
 }

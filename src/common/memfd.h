@@ -41,6 +41,20 @@ int memfd_seal_writer(int fd);
 int memfd_reader_fd(int fd);
 
 /*
+ * Whether @fd is what memfd_create_segment(@label, @size) of a process of our effective uid once made, sealed for readers
+ * since: a memfd of that name (only its maker could choose it), owner, mode, size and seals. It says nothing about who may
+ * have mapped it writable before it was sealed, nor about its contents. 0; -EBADF no memfd; -EPERM seals missing;
+ * -EMSGSIZE another size; -EACCES another owner or mode; -ESTALE another name; -ENOENT no /proc to look the name up.
+ */
+int memfd_check_origin(int fd, const char *label, uint64_t size);
+
+/*
+ * Whether @fd is an eventfd: 0; -EINVAL it is something else; -ENOENT no /proc to find out. A descriptor that others will
+ * write to must be one: what they would write into a file, they would write with their rights.
+ */
+int memfd_check_eventfd(int fd);
+
+/*
  * Map segment @fd for its writer: checks that it is a memfd with at least the seals MEMFD_SEALS_SIZE and
  * exactly @size bytes, then maps it MAP_SHARED read-write with MADV_DONTFORK. 0 and *mapping, or: -EBADF (not a
  * sealable memfd), -EPERM (seals missing), -EMSGSIZE (size differs), or what mmap says. Unmap with

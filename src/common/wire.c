@@ -23,6 +23,13 @@ static const struct {
 	ROW(WIRE_ENDPOINT_CLOSE, wire_endpoint_close, 0),
 	ROW(WIRE_LANE_CHOSEN, wire_lane_chosen, 0),
 	ROW(WIRE_GOODBYE, wire_goodbye, 0),
+	ROW(WIRE_REJOIN, wire_rejoin, 1),
+	ROW(WIRE_ENDPOINT_RESUME, wire_endpoint_resume, 2),
+	ROW(WIRE_MATCH_RESUME, wire_match_resume, 0),
+	ROW(WIRE_RESUME_END, wire_resume_end, 0),
+	ROW(WIRE_WATCH_OPEN, wire_watch_open, 0),
+	ROW(WIRE_WATCH_CLOSE, wire_watch_close, 0),
+	ROW(WIRE_POOL_DRY, wire_pool_dry, 0),
 
 	ROW(WIRE_WELCOME, wire_welcome, 2),
 	ROW(WIRE_ENDPOINT_OPENED, wire_endpoint_opened, 2),
@@ -33,6 +40,9 @@ static const struct {
 	ROW(WIRE_LANE_GONE, wire_gone, 0),
 	ROW(WIRE_MATCH_REFUSED, wire_match_refused, 0),
 	ROW(WIRE_ERROR, wire_error, 0),
+	ROW(WIRE_ENDPOINT_RESUMED, wire_endpoint_resumed, 0),
+	ROW(WIRE_WATCHING, wire_watching, 0),
+	ROW(WIRE_WATCH_EVENT, wire_watch_event, 0),
 };
 
 #define N_TYPES (sizeof(types) / sizeof(types[0]))

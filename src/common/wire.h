@@ -7,7 +7,9 @@
  * struct its type names. Reserved bytes are zero and checked. Both ends are on one machine, so integers are in
  * host order; `magic` catches a peer of another endianness and `version` one of another ABI.
  *
- * Only the router sends descriptors, and only in the four messages marked "fds" below; a node never sends any.
+ * Descriptors travel only in the messages marked "fds" below. The router sends four of these; a node sends
+ * descriptors only to a router that it comes back to (REJOIN, ENDPOINT_RESUME), and the router takes them from no
+ * other message.
  *
  * The life of a publisher, as the two ends see it:
  *
@@ -28,6 +30,24 @@
  *
  * and when either end leaves, the other is told WRITER_GONE or LANE_GONE. For a subscriber that opens, every
  * WRITER_ADDED of the publishers already there precedes its ENDPOINT_READY, so that take finds history at once.
+ *
+ * A router that was restarted knows nothing. Its nodes come back and hand their segments over again; nothing that
+ * was mapped before is mapped anew, and data flows all the time:
+ *
+ *	REJOIN (request r) + fds: the    -->   checks by the page's name that it is this uid's and this node's; the
+ *	node page of the old router            node keeps its id
+ *	                                <--   WELCOME (request r) + fds: new directory, new node page
+ *	SEGMENT_MAPPED (request r)      -->
+ *	for each endpoint, one after the other:
+ *	ENDPOINT_RESUME (request s) +   -->   checks seals, size, owner, name, type, quotas; the endpoint keeps its id
+ *	fds: its segment, its doorbell
+ *	n_claims times MATCH_RESUME     -->   who was matched with whom: both ends say it, in any order
+ *	                                <--   ENDPOINT_RESUMED (request s)
+ *	RESUME_END                      -->   what this node did not bring back by now is gone
+ *
+ * A claim whose other end is not there yet waits for it as long as the process behind it lives. What only the
+ * subscriber claims becomes LANE_ADDED to the publisher (it was lost on its way), what only the publisher claims becomes
+ * LANE_GONE. Ids are never given out twice, not by two routers either.
  */
 #ifndef ZCP_COMMON_WIRE_H
 #define ZCP_COMMON_WIRE_H
@@ -38,7 +58,7 @@
 #include "common/geometry.h"
 
 #define WIRE_MAGIC 0x5a435057u	/* "ZCPW" on a big-endian reader */
-#define WIRE_VERSION 1u		/* of this header and of every shared-memory layout; any difference is refused */
+#define WIRE_VERSION 2u		/* of this header and of every shared-memory layout; any difference is refused */
 #define WIRE_NAME_BYTES 104	/* a name of up to 100 bytes, its NUL, padding; bytes after the NUL are zero */
 #define WIRE_TEXT_BYTES 232
 #define WIRE_MESSAGE_MAX 1024	/* no message is larger */
@@ -52,6 +72,13 @@ enum wire_type {
 	WIRE_ENDPOINT_CLOSE = 4,
 	WIRE_LANE_CHOSEN = 5,
 	WIRE_GOODBYE = 6,		/* the socket's end that follows is a clean close, not a death */
+	WIRE_REJOIN = 7,		/* fds: the node page that the node wrote to so far. In place of HELLO */
+	WIRE_ENDPOINT_RESUME = 8,	/* fds: the endpoint's segment (read-write, sealed), its doorbell */
+	WIRE_MATCH_RESUME = 9,
+	WIRE_RESUME_END = 10,
+	WIRE_WATCH_OPEN = 11,
+	WIRE_WATCH_CLOSE = 12,
+	WIRE_POOL_DRY = 13,		/* a publisher could not loan: its subscribers hold all chunks. At most once a second */
 
 	/* router -> node */
 	WIRE_WELCOME = 32,		/* fds: directory (read-only), node page (read-write) */
@@ -63,6 +90,9 @@ enum wire_type {
 	WIRE_LANE_GONE = 38,
 	WIRE_MATCH_REFUSED = 39,	/* a pair that should have met cannot: text says why; no further consequence */
 	WIRE_ERROR = 40,		/* answers `request`; after a protocol violation (request 0) the router closes the socket */
+	WIRE_ENDPOINT_RESUMED = 41,
+	WIRE_WATCHING = 42,		/* the watch is open, and all WATCH_EVENTs about what existed before are sent */
+	WIRE_WATCH_EVENT = 43,
 };
 
 struct wire_header {
@@ -105,8 +135,21 @@ struct wire_welcome {
 	uint64_t directory_bytes;
 	uint64_t node_page_bytes;
 	uint64_t node_page_segment;	/* id to name in SEGMENT_MAPPED */
+	uint32_t heartbeat_ms;		/* how often the node shall touch its page, 1..60000 */
+	uint32_t reserved;
 };
-static_assert(sizeof(struct wire_welcome) == 56, "wire layout");
+static_assert(sizeof(struct wire_welcome) == 64, "wire layout");
+
+/* HELLO of a node that was joined to another router before. Answered by WELCOME, or ERROR: -ESTALE, it was this router, which has evicted it. */
+struct wire_rejoin {
+	struct wire_header header;
+	uint32_t flags;			/* WIRE_HELLO_* */
+	uint32_t reserved;
+	char name[WIRE_NAME_BYTES];
+	uint64_t node;			/* its id, which it keeps */
+	uint64_t epoch;			/* of the router that it was joined to last */
+};
+static_assert(sizeof(struct wire_rejoin) == 144, "wire layout");
 
 struct wire_segment_mapped {
 	struct wire_header header;	/* request of ENDPOINT_OPEN, or of HELLO */
@@ -136,6 +179,55 @@ struct wire_endpoint_open {
 	struct channel_geometry geometry;	/* publisher; all zero for a subscriber */
 };
 static_assert(sizeof(struct wire_endpoint_open) <= WIRE_MESSAGE_MAX, "fits a receive buffer");
+
+/* What follows the header is what ENDPOINT_OPEN said, so that both are checked by the same code. */
+struct wire_endpoint_resume {
+	struct wire_endpoint_open open;	/* its header is this message's */
+	uint64_t endpoint;		/* its id, which it keeps */
+	uint32_t n_claims;		/* MATCH_RESUMEs that follow, before anything else */
+	uint32_t n_expected;		/* publisher: matches from before its start that it still waits for */
+};
+static_assert(sizeof(struct wire_endpoint_resume) <= WIRE_MESSAGE_MAX, "fits a receive buffer");
+
+struct wire_endpoint_resumed {
+	struct wire_header header;
+	uint64_t endpoint;
+	/*
+	 * Publisher: how many LANE_ADDED or LANE_GONE (with WIRE_MATCH_FROM_START, or of a match it does not know) will
+	 * follow. That is what it said in n_expected: those it waits for may not be back yet, and it must not stop to wait for
+	 * them (tests/model/rejoin.pml, MUT_FORGET_EXPECTED). The router counts them down as they come back, and sends LANE_GONE
+	 * with match 0 for each that is still missing 10 s after the publisher resumed.
+	 */
+	uint32_t n_pending;
+	uint32_t reserved;
+};
+static_assert(sizeof(struct wire_endpoint_resumed) == 32, "wire layout");
+
+/*
+ * A process, as the router sees it. identity: the pidfd's inode, unique per boot; 0 where the kernel has no pidfs
+ * (before 6.9). pid 0: in a pid namespace that the router cannot see.
+ */
+struct wire_process {
+	uint32_t pid;
+	uint32_t reserved;
+	uint64_t identity;
+};
+
+struct wire_match_resume {
+	struct wire_header header;	/* request 0 */
+	uint64_t endpoint;		/* the claimant */
+	uint64_t match;
+	uint64_t peer;			/* endpoint id of the other end */
+	uint64_t peer_node;
+	struct wire_process peer_process;
+	uint32_t lane;			/* in the subscriber's lane page */
+	uint32_t flags;			/* WIRE_MATCH_* */
+};
+static_assert(sizeof(struct wire_match_resume) == 72, "wire layout");
+
+struct wire_resume_end {
+	struct wire_header header;	/* request 0 */
+};
 
 struct wire_endpoint_opened {
 	struct wire_header header;
@@ -171,8 +263,9 @@ struct wire_writer_added {
 	uint64_t segment_bytes;
 	uint32_t flags;			/* WIRE_MATCH_* */
 	uint32_t reserved;
+	struct wire_process process;	/* the publisher's */
 };
-static_assert(sizeof(struct wire_writer_added) == 64, "wire layout");
+static_assert(sizeof(struct wire_writer_added) == 80, "wire layout");
 
 struct wire_lane_chosen {
 	struct wire_header header;	/* request 0 */
@@ -194,15 +287,29 @@ struct wire_lane_added {
 	uint32_t n_lanes;		/* geometry of the lane page, as the router sized it */
 	uint32_t max_held;
 	uint32_t flags;			/* WIRE_MATCH_* */
+	struct wire_process process;	/* the subscriber's */
 };
-static_assert(sizeof(struct wire_lane_added) == 72, "wire layout");
+static_assert(sizeof(struct wire_lane_added) == 88, "wire layout");
 
 enum wire_cause {
 	WIRE_CAUSE_CLOSED = 1,		/* the endpoint or its node was closed by its owner */
-	WIRE_CAUSE_DIED = 2,		/* the node's process ended or dropped its socket without saying goodbye */
+	WIRE_CAUSE_DIED = 2,		/* the node's process ended without saying goodbye */
 	WIRE_CAUSE_EVICTED = 3,		/* the router removed the node (protocol violation, quota, unresponsive) */
 	WIRE_CAUSE_REFUSED = 4,		/* the match never came about */
+	WIRE_CAUSE_LEFT = 5,		/* its connection ended without a goodbye, but the process lives: exec, or closed descriptors */
 };
+
+/* How a process ended, where a detector could tell. All zero: unknown. */
+#define WIRE_EXIT_KNOWN (1u << 0)
+#define WIRE_EXIT_OOM (1u << 1)		/* the kernel's out-of-memory killer did it */
+
+struct wire_exit {
+	uint32_t flags;			/* WIRE_EXIT_* */
+	int32_t status;			/* as waitpid(2) has it: WIFEXITED() and so on apply */
+	uint64_t time_ns;		/* CLOCK_MONOTONIC of the router's time namespace; 0: unknown */
+	char comm[16];			/* of the process, NUL-terminated; "": unknown */
+};
+static_assert(sizeof(struct wire_exit) == 32, "wire layout");
 
 /* WRITER_GONE (to the subscriber) and LANE_GONE (to the publisher). */
 struct wire_gone {
@@ -211,8 +318,9 @@ struct wire_gone {
 	uint64_t match;
 	uint32_t cause;			/* enum wire_cause */
 	uint32_t reserved;
+	struct wire_exit exit;		/* cause DIED: how */
 };
-static_assert(sizeof(struct wire_gone) == 40, "wire layout");
+static_assert(sizeof(struct wire_gone) == 72, "wire layout");
 
 struct wire_match_refused {
 	struct wire_header header;	/* request 0 */
@@ -234,6 +342,70 @@ struct wire_goodbye {
 	struct wire_header header;
 };
 
+/* ---- watches ---- */
+
+#define WIRE_WATCH_EXISTING (1u << 0)	/* begin with APPEARED events for everything that is there */
+#define WIRE_WATCH_NO_NODES (1u << 1)	/* endpoints only */
+#define WIRE_WATCH_FLAGS (WIRE_WATCH_EXISTING | WIRE_WATCH_NO_NODES)
+
+/*
+ * pattern: three parts as in a topic, each with '*' (any number of characters) and '?' (one); an empty part matches
+ * everything. With all three empty, all nodes are watched too; otherwise those that have a matching endpoint.
+ */
+struct wire_watch_open {
+	struct wire_header header;
+	uint64_t watch;			/* chosen by the node, unique in it, non-zero */
+	uint32_t flags;			/* WIRE_WATCH_* */
+	uint32_t reserved;
+	struct wire_topic pattern;
+};
+static_assert(sizeof(struct wire_watch_open) == 344, "wire layout");
+
+struct wire_watch_close {
+	struct wire_header header;	/* request 0 */
+	uint64_t watch;
+};
+
+struct wire_watching {
+	struct wire_header header;
+	uint64_t watch;
+};
+
+enum wire_watch_kind {
+	WIRE_WATCH_NODE_APPEARED = 1,
+	WIRE_WATCH_NODE_VANISHED = 2,		/* cause, exit */
+	WIRE_WATCH_NODE_UNRESPONSIVE = 3,
+	WIRE_WATCH_NODE_RESPONSIVE = 4,		/* again */
+	WIRE_WATCH_ENDPOINT_APPEARED = 5,
+	WIRE_WATCH_ENDPOINT_VANISHED = 6,	/* cause, exit */
+	WIRE_WATCH_POOL_DRY = 7,		/* publisher */
+};
+
+#define WIRE_WATCH_EVENT_EXISTING (1u << 0)	/* was there when the watch opened */
+
+struct wire_watch_event {
+	struct wire_header header;	/* request 0 */
+	uint64_t watch;
+	uint32_t kind;			/* enum wire_watch_kind */
+	uint32_t flags;			/* WIRE_WATCH_EVENT_* */
+	uint64_t lost;			/* events that were dropped right before this one: the node did not read fast enough */
+	uint64_t time_ns;		/* the router's CLOCK_MONOTONIC */
+	uint64_t node;
+	uint64_t endpoint;		/* 0 for a node's event */
+	uint32_t pid, uid;
+	uint32_t role;			/* enum wire_endpoint_kind, or 0 */
+	uint32_t cause;			/* enum wire_cause, or 0 */
+	struct wire_exit exit;
+	char node_name[WIRE_NAME_BYTES];
+	struct wire_topic topic;	/* of the endpoint; zero for a node's event */
+};
+static_assert(sizeof(struct wire_watch_event) == 528, "wire layout");
+
+struct wire_pool_dry {
+	struct wire_header header;	/* request 0 */
+	uint64_t endpoint;		/* the publisher */
+};
+
 /* Any message, as received. */
 union wire_message {
 	struct wire_header header;
@@ -251,6 +423,16 @@ union wire_message {
 	struct wire_match_refused match_refused;
 	struct wire_error error;
 	struct wire_goodbye goodbye;
+	struct wire_rejoin rejoin;
+	struct wire_endpoint_resume endpoint_resume;
+	struct wire_endpoint_resumed endpoint_resumed;
+	struct wire_match_resume match_resume;
+	struct wire_resume_end resume_end;
+	struct wire_watch_open watch_open;
+	struct wire_watch_close watch_close;
+	struct wire_watching watching;
+	struct wire_watch_event watch_event;
+	struct wire_pool_dry pool_dry;
 	unsigned char bytes[WIRE_MESSAGE_MAX];
 };
 static_assert(sizeof(union wire_message) == WIRE_MESSAGE_MAX, "a receive buffer holds any message");
@@ -261,7 +443,7 @@ void wire_init(struct wire_header *header, enum wire_type type, uint32_t request
 /* Size in bytes of a message of @type; 0: no such type. */
 uint32_t wire_size(uint32_t type);
 
-/* Number of descriptors a message of @type carries: 2 or 0. */
+/* Number of descriptors a message of @type carries. */
 unsigned int wire_fds(uint32_t type);
 
 /*

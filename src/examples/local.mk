@@ -20,3 +20,5 @@ src_examples_telemetry_LDADD = libzcp.la
 
 src_examples_telemetry_view_SOURCES = src/examples/telemetry-view.c src/examples/telemetry.h
 src_examples_telemetry_view_LDADD = libzcp.la
+
+dist_doc_DATA = src/examples/router.conf

@@ -183,7 +183,7 @@ static int wait_until_it_listens(const char *path)
 	}
 }
 
-int autostart_connect(const struct router_paths *paths)
+int autostart_connect(struct router_paths *paths)
 {
 	char program[PATH_MAX];
 	char own[ROUTER_PATH_BYTES];
@@ -191,6 +191,7 @@ int autostart_connect(const struct router_paths *paths)
 	int r;
 
 	memcpy(own, paths->own, sizeof(own));
+	memcpy(paths->used, own, sizeof(paths->used));
 	if (!paths->explicit_path) {
 		r = make_directory(paths);
 		if (r < 0)

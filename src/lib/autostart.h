@@ -13,6 +13,6 @@
 #include "lib/router-path.h"
 
 /* Start a router at paths->own and connect: a descriptor, or a negative errno value with its sentence. */
-int autostart_connect(const struct router_paths *paths);
+int autostart_connect(struct router_paths *paths);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -21,6 +22,8 @@
 #include "common/message.h"
 #include "lib/endpoint.h"
 #include "lib/error.h"
+#include "lib/rejoin.h"
+#include "lib/watch.h"
 
 #define MESSAGES_PER_RUN 64
 #define POLL_SLICE_MS 20
@@ -41,13 +44,19 @@ static void watch_socket(struct zcp_node *node)
 		epoll_ctl(node->epoll, EPOLL_CTL_MOD, node->socket, &event);
 }
 
+/* The kernel is short of memory, or the socket full: what could not be done now can be done later. */
+static bool is_transient(int r)
+{
+	return r == -EAGAIN || r == -ENOMEM || r == -ENOBUFS || r == -ETOOMANYREFS;
+}
+
 static void enqueue(struct zcp_node *node, const struct wire_header *message)
 {
 	struct outgoing *o = calloc(1, sizeof(*o));
 
 	if (!o) {
 		/* the router would wait for ever for what we cannot say: better to be gone */
-		control_disconnect(node);
+		rejoin_connection_ended(node, false);
 		return;
 	}
 	memcpy(&o->message, message, message->size);
@@ -61,14 +70,14 @@ void control_send(struct zcp_node *node, const struct wire_header *message)
 {
 	int r = -EAGAIN;
 
-	if (node->disconnected)
+	if (!rejoin_has_connection(node))
 		return;
 	if (!node->outgoing)
 		r = message_send(node->socket, message, NULL, 0);
-	if (r == -EAGAIN)
+	if (is_transient(r))
 		enqueue(node, message);
 	else if (r < 0 && r != -EPIPE && r != -ECONNRESET)
-		control_disconnect(node);
+		rejoin_connection_ended(node, false);
 	/* a closed socket is noticed by the receiver, which first reads what the router said before it closed */
 }
 
@@ -76,7 +85,7 @@ static void flush(struct zcp_node *node)
 {
 	bool was_full = node->outgoing;
 
-	while (node->outgoing && message_send(node->socket, &node->outgoing->message.header, NULL, 0) != -EAGAIN) {
+	while (node->outgoing && !is_transient(message_send(node->socket, &node->outgoing->message.header, NULL, 0))) {
 		struct outgoing *o = node->outgoing;
 
 		node->outgoing = o->next;
@@ -88,7 +97,7 @@ static void flush(struct zcp_node *node)
 		watch_socket(node);
 }
 
-static void drop_outgoing(struct zcp_node *node)
+void control_drop_outgoing(struct zcp_node *node)
 {
 	while (node->outgoing) {
 		struct outgoing *o = node->outgoing;
@@ -99,24 +108,15 @@ static void drop_outgoing(struct zcp_node *node)
 	node->outgoing_tail = &node->outgoing;
 }
 
-void control_disconnect(struct zcp_node *node)
+void control_fail_requests(struct zcp_node *node)
 {
-	struct endpoint *ep, *next;
-
-	if (node->disconnected)
-		return;
-	node->disconnected = true;
-	drop_outgoing(node);
-	shutdown(node->socket, SHUT_RDWR);
-	if (node->epoll >= 0)
-		epoll_ctl(node->epoll, EPOLL_CTL_DEL, node->socket, NULL);
 	for (struct request *q = node->requests; q; q = q->next) {
+		if (q->done)
+			continue;
 		q->done = true;
 		q->error = -ENOTCONN;
 	}
 	pthread_cond_broadcast(&node->answered);
-	HASH_ITER(hh, node->endpoints, ep, next)
-		endpoint_news(ep);
 }
 
 /* ---- receiving --------------------------------------------------------------------------------------------------- */
@@ -144,6 +144,8 @@ static void handle_answer(struct zcp_node *node, const union wire_message *m, in
 {
 	struct request *q = node->requests;
 
+	if (rejoin_answer(node, m, fds, r))
+		return;
 	while (q && (q->number != m->header.request || q->done))
 		q = q->next;
 	if (!q) {
@@ -167,9 +169,14 @@ static void handle_answer(struct zcp_node *node, const union wire_message *m, in
 static void handle(struct zcp_node *node, union wire_message *m, int fds[WIRE_FDS_MAX], int r)
 {
 	switch (m->header.type) {
+	case WIRE_ENDPOINT_READY:
+		endpoint_opened(node, &m->endpoint_ready);
+		handle_answer(node, m, fds, r);
+		break;
 	case WIRE_WELCOME:
 	case WIRE_ENDPOINT_OPENED:
-	case WIRE_ENDPOINT_READY:
+	case WIRE_ENDPOINT_RESUMED:
+	case WIRE_WATCHING:
 		handle_answer(node, m, fds, r);
 		break;
 	case WIRE_ERROR:
@@ -177,7 +184,7 @@ static void handle(struct zcp_node *node, union wire_message *m, int fds[WIRE_FD
 			handle_answer(node, m, fds, r);
 			break;
 		}
-		refusal(m);
+		node->lost_error = refusal(m);
 		memcpy(node->router_text, m->error.text, sizeof(node->router_text));
 		break;
 	case WIRE_WRITER_ADDED:
@@ -194,10 +201,27 @@ static void handle(struct zcp_node *node, union wire_message *m, int fds[WIRE_FD
 		m->match_refused.text[sizeof(m->match_refused.text) - 1] = 0;
 		endpoint_refused(node, &m->match_refused);
 		break;
+	case WIRE_WATCH_EVENT:
+		watch_handle(node, &m->watch_event);
+		break;
 	default:
 		/* a type that only nodes send */
-		control_disconnect(node);
+		rejoin_connection_ended(node, false);
 	}
+}
+
+/* Its answer can't be read, but its version can: no later attempt will fare better. */
+static void other_version(struct zcp_node *node)
+{
+	for (struct request *q = node->requests; q; q = q->next) {
+		if (q->done)
+			continue;
+		q->done = true;
+		q->error = -EPROTONOSUPPORT;
+	}
+	node->lost_error = -EPROTONOSUPPORT;
+	snprintf(node->router_text, sizeof(node->router_text), "it speaks another version of the protocol; use router and library of one build");
+	rejoin_connection_ended(node, node->rejoin_request);
 }
 
 /* 1: a message was handled, 0: nothing there; the connection may be over afterwards. */
@@ -207,10 +231,15 @@ static int receive(struct zcp_node *node)
 	int fds[WIRE_FDS_MAX];
 	int r = message_receive(node->socket, &m, fds);
 
-	if (r == -EAGAIN)
+	if (is_transient(r))
 		return 0;
+	if (r == -EPROTONOSUPPORT && node->state == NODE_GREETED) {
+		other_version(node);
+		return 0;
+	}
 	if (r < 0 && r != -EMFILE) {
-		control_disconnect(node);
+		/* what it said last was meant for us, if it knew us: it has removed the node */
+		rejoin_connection_ended(node, node->router_text[0] && (node->state == NODE_JOINED || node->state == NODE_RESUMING));
 		return 0;
 	}
 	handle(node, &m, fds, r < 0 ? r : 0);
@@ -223,13 +252,12 @@ int control_run(struct zcp_node *node)
 {
 	int n = 0;
 
-	if (node->disconnected)
-		return -ENOTCONN;
+	rejoin_run(node);
 	if (node->outgoing)
 		flush(node);
-	while (n < MESSAGES_PER_RUN && !node->disconnected && receive(node))
+	while (n < MESSAGES_PER_RUN && rejoin_has_connection(node) && receive(node))
 		n++;
-	return node->disconnected && !n ? -ENOTCONN : n;
+	return node->state == NODE_LOST && !n ? -ENOTCONN : n;
 }
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
@@ -247,8 +275,11 @@ static void wait_for_thread(struct zcp_node *node, uint64_t deadline)
  */
 static void wait_inline(struct zcp_node *node)
 {
-	struct pollfd p = { .fd = node->socket, .events = (short)(POLLIN | (node->outgoing ? POLLOUT : 0)) };
+	/* the socket may be closed under us by another thread that dispatches; before there is an epoll set there is none */
+	struct pollfd p = { .fd = node->epoll >= 0 ? node->epoll : node->socket, .events = POLLIN };
 
+	if (node->epoll < 0 && node->outgoing)
+		p.events |= POLLOUT;
 	if (control_run(node) != 0)
 		return;
 	pthread_mutex_unlock(&node->lock);
@@ -269,7 +300,8 @@ static int converse(struct zcp_node *node, struct request *request, struct wire_
 {
 	uint64_t deadline = clock_now_ns() + (uint64_t)CONTROL_TIMEOUT_NS;
 
-	if (node->disconnected)
+	/* joined, or joining for the first time, which is a request like others */
+	if (node->state != NODE_JOINED && (node->state != NODE_GREETED || node->rejoin_request))
 		return -ENOTCONN;
 	while (!request->number)
 		request->number = ++node->last_request;
@@ -291,10 +323,14 @@ static int converse(struct zcp_node *node, struct request *request, struct wire_
 
 static int explain(struct zcp_node *node, const struct request *request, int r, const char *what)
 {
+	if (r == -EPROTONOSUPPORT && request->answer.header.type != WIRE_ERROR)
+		return error_set(r, "cannot %s: it speaks another version of the protocol; use router and library of one build", what);
 	if (r == -ENOTCONN && node->router_text[0])
 		return error_set(r, "cannot %s: the router closed the connection: %s", what, node->router_text);
+	if (r == -ENOTCONN && !node->id)
+		return error_set(r, "cannot %s: the node is not joined yet; see zcp_node_wait()", what);
 	if (r == -ENOTCONN)
-		return error_set(r, "cannot %s: the router is gone; restart it, then open a new node", what);
+		return error_set(r, "cannot %s: the router is gone; start it again, the node comes back by itself (zcp_node_wait())", what);
 	if (r == -ETIMEDOUT)
 		return error_set(r, "cannot %s: the router did not answer within 5 s; see whether it hangs or is overloaded", what);
 	if (r == -EMFILE)

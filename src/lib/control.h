@@ -37,13 +37,17 @@ struct request {
  */
 int control_call(struct zcp_node *node, struct request *request, struct wire_header *message, uint16_t awaited, const char *what);
 
-/* Send @message or queue it. Under lock. A node that is disconnected ignores it. */
+/* Send @message or queue it. Under lock. Without a connection it is dropped: the next router learns how things are then. */
 void control_send(struct zcp_node *node, const struct wire_header *message);
 
-/* Send what is queued and handle up to a few dozen messages. Under lock. Returns the number handled, or -ENOTCONN. */
+/*
+ * Do what is due: come back to a router, send what is queued, handle up to a few dozen messages. Under lock. Returns the number
+ * handled, or -ENOTCONN: the node is lost.
+ */
 int control_run(struct zcp_node *node);
 
-/* The connection is over. Under lock. */
-void control_disconnect(struct zcp_node *node);
+/* Forget what was not sent; answer all requests with -ENOTCONN. Under lock. */
+void control_drop_outgoing(struct zcp_node *node);
+void control_fail_requests(struct zcp_node *node);
 
 #endif

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -54,6 +55,7 @@ static int take_segment(struct endpoint *ep, const struct wire_endpoint_opened *
 		return error_set(r, "cannot map the endpoint's segment of %llu bytes: %s", (unsigned long long)wanted_bytes, strerror(-r));
 	ep->segment_bytes = wanted_bytes;
 	ep->id = opened->endpoint;
+	ep->segment_fd = fd_take(&fds[0]);
 	ep->doorbell = fd_take(&fds[1]);
 	return 0;
 }
@@ -63,8 +65,12 @@ int endpoint_open(struct endpoint *ep, struct wire_endpoint_open *message, struc
 	uint64_t wanted = ep->segment_bytes;
 	int r;
 
-	ep->doorbell = -1;
+	ep->doorbell = ep->segment_fd = -1;
 	ep->kind = message->kind;
+	ep->open = malloc(sizeof(*ep->open));
+	if (!ep->open)
+		return error_note(-ENOMEM, "no memory for another endpoint");
+	*ep->open = *message;
 	ep->fork_generation = ep->node->fork_generation;
 	wire_init(&message->header, WIRE_ENDPOINT_OPEN, 0);
 	r = control_call(ep->node, request, &message->header, WIRE_ENDPOINT_OPENED, "open the endpoint");
@@ -74,6 +80,10 @@ int endpoint_open(struct endpoint *ep, struct wire_endpoint_open *message, struc
 		tell_closed(ep->node, request->answer.endpoint_opened.endpoint);
 	for (int i = 0; i < WIRE_FDS_MAX; i++)
 		request->fds[i] = fd_close(request->fds[i]);
+	if (r < 0) {
+		free(ep->open);
+		ep->open = NULL;
+	}
 	return r;
 }
 
@@ -103,6 +113,7 @@ int endpoint_ready(struct endpoint *ep, struct request *request, uint32_t *n_pen
 void endpoint_close_fds(struct endpoint *ep)
 {
 	ep->doorbell = fd_close(ep->doorbell);
+	ep->segment_fd = fd_close(ep->segment_fd);
 	for (struct match *m = ep->matches; m; m = m->next)
 		m->doorbell = fd_close(m->doorbell);
 }
@@ -126,12 +137,17 @@ bool endpoint_close(struct endpoint *ep, bool unmap)
 		leave_table(ep);
 		return false;
 	}
+	/* for peers that ask when there is no router to tell them */
+	ep->operations->mark_closed(ep);
 	tell_closed(node, ep->id);
 	pthread_mutex_lock(&node->lock);
 	leave_table(ep);
 	last = node->closed && !node->endpoints;
 	pthread_mutex_unlock(&node->lock);
 	ep->doorbell = fd_close(ep->doorbell);
+	ep->segment_fd = fd_close(ep->segment_fd);
+	free(ep->open);
+	ep->open = NULL;
 	if (unmap)
 		munmap(ep->segment, ep->segment_bytes);
 	return last;
@@ -191,7 +207,7 @@ void endpoint_append(struct endpoint *ep, struct match *match)
 	atomic_store_explicit(&ep->news, true, memory_order_relaxed);
 }
 
-static struct endpoint *find(struct zcp_node *node, uint64_t id)
+struct endpoint *endpoint_find(struct zcp_node *node, uint64_t id)
 {
 	struct endpoint *ep;
 
@@ -199,13 +215,55 @@ static struct endpoint *find(struct zcp_node *node, uint64_t id)
 	return ep;
 }
 
+/* Here and not in the opener's thread: the router may be gone before that runs, and the endpoint is open all the same. */
+void endpoint_opened(struct zcp_node *node, const struct wire_endpoint_ready *m)
+{
+	struct endpoint *ep = endpoint_find(node, m->endpoint);
+
+	if (!ep || ep->ready)
+		return;
+	ep->ready = true;
+	ep->epoch = node->epoch;
+	if (ep->operations->opened)
+		ep->operations->opened(ep, m->n_pending);
+}
+
+static struct match *find_match(const struct endpoint *ep, uint64_t id)
+{
+	struct match *m = ep->matches;
+
+	while (m && m->id != id)
+		m = m->next;
+	return m;
+}
+
+/* A router that was restarted may tell what we know: then it lacks our answer. */
+static bool is_known(struct endpoint *ep, const union wire_message *message)
+{
+	uint64_t id = ep->kind == WIRE_SUBSCRIBER ? message->writer_added.match : message->lane_added.match;
+	struct match *m = find_match(ep, id);
+	struct wire_lane_chosen answer;
+
+	if (!m)
+		return false;
+	if (ep->kind == WIRE_SUBSCRIBER) {
+		wire_init(&answer.header, WIRE_LANE_CHOSEN, 0);
+		answer.endpoint = ep->id;
+		answer.match = id;
+		answer.lane = (int32_t)m->lane_index;
+		answer.reserved = 0;
+		control_send(ep->node, &answer.header);
+	}
+	return true;
+}
+
 void endpoint_added(struct zcp_node *node, uint64_t id, enum wire_endpoint_kind kind, const union wire_message *m, int fds[WIRE_FDS_MAX], int r)
 {
-	struct endpoint *ep = find(node, id);
+	struct endpoint *ep = endpoint_find(node, id);
 	struct match *match;
 
 	/* closed while the message was under way: the router hears of that from our ENDPOINT_CLOSE */
-	if (!ep || ep->kind != kind)
+	if (!ep || ep->kind != kind || is_known(ep, m))
 		return;
 	/*
 	 * Before the answer to the router goes out: from then on the other end may see the match and tell our
@@ -231,13 +289,12 @@ void endpoint_added(struct zcp_node *node, uint64_t id, enum wire_endpoint_kind 
 
 void endpoint_gone(struct zcp_node *node, uint64_t id, uint64_t match, uint32_t cause)
 {
-	struct endpoint *ep = find(node, id);
+	struct endpoint *ep = endpoint_find(node, id);
 	struct match *m;
 
 	if (!ep)
 		return;
-	for (m = ep->matches; m && m->id != match; m = m->next)
-		;
+	m = find_match(ep, match);
 	if (!m) {
 		ep->n_never++;
 		if (ep->operations->never)
@@ -250,7 +307,7 @@ void endpoint_gone(struct zcp_node *node, uint64_t id, uint64_t match, uint32_t 
 
 void endpoint_refused(struct zcp_node *node, const struct wire_match_refused *m)
 {
-	struct endpoint *ep = find(node, m->endpoint);
+	struct endpoint *ep = endpoint_find(node, m->endpoint);
 
 	if (!ep)
 		return;

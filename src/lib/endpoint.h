@@ -24,13 +24,16 @@
 /* One peer this endpoint is matched with, as told by the router. */
 struct match {
 	struct match *next;
-	uint64_t id, peer;		/* of the match; of the peer endpoint */
+	uint64_t id, peer, peer_node;	/* of the match; of the peer endpoint and its node */
+	struct wire_process process;	/* the peer's, for a router to come */
+	uint32_t lane_index;		/* in the subscriber's lane page */
 	int doorbell;			/* the peer's */
 	const void *segment;		/* the peer's: lane page, or data segment */
 	uint64_t segment_bytes;
 	uint32_t flags;			/* WIRE_MATCH_* */
 	uint32_t cause;			/* enum wire_cause of its end, or 0. Under lock */
 	bool in_use;			/* the owner's: it has seen this match */
+	bool counted;			/* publisher's: one of those it expects. Under lock */
 };
 
 struct endpoint_operations {
@@ -43,6 +46,16 @@ struct endpoint_operations {
 	/* The node's thread, under lock: a match ended that added() returned NULL for. May be NULL. */
 	void (*never)(struct endpoint *ep, uint64_t match);
 	/*
+	 * The node's thread, under lock; each may be NULL. The router is gone, and what it was asked will not be answered;
+	 * a router has taken the endpoint, @n_pending matches will follow; how many are still to come (for the next router).
+	 */
+	void (*away)(struct endpoint *ep);
+	void (*opened)(struct endpoint *ep, uint32_t n_pending);
+	uint32_t (*expected)(const struct endpoint *ep);
+	/* Say in our own segment that it is closed for good; whether a peer's segment says so. Owner; any thread. */
+	void (*mark_closed)(struct endpoint *ep);
+	bool (*is_closed)(const struct match *match);
+	/*
 	 * zcp_node_close(): close, with everything that belongs to it. May leave the endpoint in the table for
 	 * samples still held.
 	 */
@@ -53,10 +66,15 @@ struct endpoint {
 	uint32_t fork_generation;
 	_Atomic bool news;		/* set under lock by whoever changed what is below */
 	bool closing;			/* no new matches. Under lock */
+	bool ready;			/* a router has taken it: it can be handed back. Under lock */
+	bool orphaned;			/* a later router did not: it keeps the matches it has, and gets no others. Under lock */
 	int doorbell;			/* our own eventfd */
+	int segment_fd;			/* of `segment`, to be handed to the next router */
 	struct zcp_node *node;
 	const struct endpoint_operations *operations;
 	uint64_t id;
+	uint64_t epoch;			/* of the router that has it. Under lock */
+	struct wire_endpoint_open *open;	/* how it was opened, for the next router */
 	enum wire_endpoint_kind kind;
 	void *segment;			/* ours: the writable mapping */
 	uint64_t segment_bytes;
@@ -92,7 +110,11 @@ void endpoint_append(struct endpoint *ep, struct match *match);
 /* Tell the owner to look. Under lock. */
 void endpoint_news(struct endpoint *ep);
 
+/* The endpoint with that id, or NULL. Under lock. */
+struct endpoint *endpoint_find(struct zcp_node *node, uint64_t id);
+
 /* Messages of the router. Under lock. */
+void endpoint_opened(struct zcp_node *node, const struct wire_endpoint_ready *m);
 void endpoint_added(struct zcp_node *node, uint64_t id, enum wire_endpoint_kind kind, const union wire_message *m, int fds[WIRE_FDS_MAX], int r);
 void endpoint_gone(struct zcp_node *node, uint64_t id, uint64_t match, uint32_t cause);
 void endpoint_refused(struct zcp_node *node, const struct wire_match_refused *m);

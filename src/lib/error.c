@@ -43,8 +43,11 @@ int error_set(int err, const char *format, ...)
 
 int error_system(int err, const char *what)
 {
+	/* the kernel has more names for these two than the manual */
 	if (err == -EMFILE || err == -ENFILE)
-		return error_set(err, "%s: no descriptor is left; raise RLIMIT_NOFILE (ulimit -n)", what);
+		return error_set(-EMFILE, "%s: no descriptor is left; raise RLIMIT_NOFILE (ulimit -n)", what);
+	if (err == -ENOMEM || err == -ENOBUFS)
+		return error_set(-ENOMEM, "%s: out of memory", what);
 	return error_set(err, "%s: %s", what, strerror(-err));
 }
 

@@ -76,6 +76,9 @@ static int prepare(struct zcp_subscriber *s, struct lane *lane, const struct wir
 	r = match_init(&lane->match, m->match, m->publisher, m->segment_bytes, m->flags, fds);
 	if (r < 0)
 		return r;
+	lane->match.peer_node = m->node;
+	lane->match.process = m->process;
+	lane->match.lane_index = lane->index;
 	r = channel_reader_init(&lane->reader, lane->match.segment, m->segment_bytes, s->endpoint.segment, s->max_publishers,
 				s->max_held, lane->index, &options);
 	if (r == 0)
@@ -159,6 +162,18 @@ void lane_writer_never(struct endpoint *ep, uint64_t match)
 		*at = w->next;
 		waiting_free(w);
 	}
+}
+
+/* The router is gone: another one will offer those publishers again. */
+void lane_router_gone(struct endpoint *ep)
+{
+	struct zcp_subscriber *s = (struct zcp_subscriber *)(void *)ep;
+
+	for (struct waiting *w = s->waiting, *next; w; w = next) {
+		next = w->next;
+		waiting_free(w);
+	}
+	s->waiting = NULL;
 }
 
 void lane_waiting_close(struct zcp_subscriber *s, bool forked)

@@ -25,12 +25,16 @@ libzcp_lib_la_SOURCES = \
 	src/lib/options.c \
 	src/lib/options.h \
 	src/lib/publisher.c \
+	src/lib/rejoin.c \
+	src/lib/rejoin.h \
 	src/lib/publisher.h \
 	src/lib/publisher-open.c \
 	src/lib/router-path.c \
 	src/lib/router-path.h \
 	src/lib/subscriber.c \
 	src/lib/subscriber.h \
+	src/lib/watch.c \
+	src/lib/watch.h \
 	src/lib/subscriber-open.c \
 	src/lib/subscriber-sleep.c
 

@@ -14,9 +14,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/clock.h"
 #include "common/directory.h"
 #include "common/wire.h"
 #include "lib/fork.h"
+#include "lib/router-path.h"
 #include "zcp/zcp.h"
 
 struct endpoint;
@@ -31,16 +33,41 @@ struct grave {
 	unsigned char *scratch;		/* heap; or NULL */
 };
 
+/* How the node stands with its router. See rejoin.h for what leads from one to the other. */
+enum node_state {
+	NODE_AWAY,			/* no connection: try again at retry_ns */
+	NODE_GREETED,			/* HELLO or REJOIN is said */
+	NODE_RESUMING,			/* welcome again: handing endpoints back */
+	NODE_JOINED,
+	NODE_LOST,			/* for good: the router has removed us, or takes us no more */
+};
+
 struct zcp_node {
 	uint32_t fork_generation;
-	bool no_thread, unmonitored;
-	uint64_t id, epoch;
+	bool no_thread, unmonitored, autostart;
+	char name[WIRE_NAME_BYTES];
 
-	/* both written before others can see the node */
+	/*
+	 * Under lock, but that the owner's thread may look at `directory` between two calls: the mapping before the last one
+	 * stays until the router changes again.
+	 */
+	uint64_t id, epoch;
 	struct directory_view directory;
-	const void *directory_memory;
-	uint64_t directory_bytes;
+	const void *directory_memory, *old_directory_memory;
+	uint64_t directory_bytes, old_directory_bytes;
 	struct node_page *page;
+	int page_fd;			/* handed to the next router as proof who we are */
+	uint32_t heartbeat_ms;
+
+	/* rejoin.c, under lock */
+	enum node_state state;
+	struct router_paths paths;
+	uint64_t retry_ns, deadline_ns;	/* NODE_AWAY: next attempt; NODE_GREETED, NODE_RESUMING: patience for the answer */
+	uint64_t backoff_ns, away_since_ns;
+	uint32_t rejoin_request;	/* number of the question under way; 0: none */
+	uint64_t resuming;		/* endpoint it is about */
+	bool given_up_waiting;		/* away for so long that publishers stop to expect subscribers */
+	int lost_error;
 
 	int socket;
 	int wake;			/* eventfd: the thread shall look at `stopping` and `outgoing` */
@@ -53,19 +80,19 @@ struct zcp_node {
 
 	/* under lock */
 	bool stopping;
-	bool disconnected;
 	bool closed;			/* by its owner; lives on for samples still held */
 	uint32_t last_request;
 	struct request *requests;
 	struct outgoing *outgoing, **outgoing_tail;	/* messages the socket would not take yet */
 	struct endpoint *endpoints;	/* uthash by id */
 	struct grave *graves;
+	struct zcp_watch *watches;
 	char router_text[WIRE_TEXT_BYTES];	/* what the router said before it hung up */
 
 	struct zcp_node *fork_next;	/* fork.c */
 };
 
-/* Milliseconds between two heartbeats. */
+/* Milliseconds between two heartbeats, until a router says otherwise. */
 #define NODE_HEARTBEAT_MS 100
 
 /* Wake up the thread. */
@@ -80,7 +107,22 @@ int node_start_thread(struct zcp_node *node);
  */
 void node_free(struct zcp_node *node);
 
-/* Whether the router is gone. */
-bool node_is_disconnected(struct zcp_node *node);
+/* Map what WELCOME brought, in place of what there was. Takes the page's descriptor. Under lock. 0 or a negative errno value. */
+int node_map(struct zcp_node *node, const struct wire_welcome *welcome, int fds[WIRE_FDS_MAX]);
+
+/* no_thread: make zcp_node_fd() readable every heartbeat (or while there is no router), or not. Under lock. */
+void node_set_timer(struct zcp_node *node);
+
+/* Whether it has a router at the moment. */
+bool node_is_joined(struct zcp_node *node);
+
+/* Whether the node is lost for good. */
+bool node_is_lost(struct zcp_node *node);
+
+/* After -ENOTCONN of a request: wait until the node is joined (again). False: it is not by @deadline, or has no thread that works on it. */
+bool node_await_joined(struct zcp_node *node, uint64_t deadline);
+
+/* The clock's calibration from the router's directory. Wait-free: false where the node is busy, or there is none. */
+bool node_read_calibration(struct zcp_node *node, struct clock_calibration *c);
 
 #endif

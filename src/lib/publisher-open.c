@@ -48,7 +48,10 @@ static struct match *lane_added(struct endpoint *ep, const union wire_message *m
 		free(s);
 		return NULL;
 	}
-	s->lane = m->lane;
+	s->match.peer_node = m->node;
+	s->match.process = m->process;
+	s->match.lane_index = s->lane = m->lane;
+	s->match.counted = m->flags & WIRE_MATCH_FROM_START;
 	s->n_lanes = m->n_lanes;
 	s->max_held = m->max_held;
 	return &s->match;
@@ -69,8 +72,9 @@ static bool attach(struct zcp_publisher *p, struct match *m)
 		attached = channel_writer_attach(&p->writer, m->id, m->segment, s->n_lanes, s->max_held, s->lane, m->peer,
 						 m->flags & WIRE_MATCH_LOSSY, m) == 0;
 	/* only matches that were there before the publisher was are expected */
-	if (m->flags & WIRE_MATCH_FROM_START)
+	if (m->counted)
 		no_longer_expected(p, 1);
+	m->counted = false;
 	m->in_use = attached;
 	return attached;
 }
@@ -83,6 +87,9 @@ void publisher_look_at_news(struct zcp_publisher *publisher)
 
 	pthread_mutex_lock(&ep->node->lock);
 	atomic_store_explicit(&ep->news, false, memory_order_relaxed);
+	if (publisher->expects_anew)
+		publisher->writer.n_expected = publisher->n_anew;
+	publisher->expects_anew = false;
 	while (*at) {
 		struct match *m = *at;
 
@@ -96,9 +103,33 @@ void publisher_look_at_news(struct zcp_publisher *publisher)
 		match_deinit(m);
 		free(m);
 	}
-	no_longer_expected(publisher, ep->node->disconnected ? UINT32_MAX : ep->n_never);
+	/* a router that does not come back brings nobody: what was meant for those subscribers is not kept for ever */
+	no_longer_expected(publisher, ep->node->state == NODE_LOST || ep->node->given_up_waiting ? UINT32_MAX : ep->n_never);
 	ep->n_never = 0;
 	pthread_mutex_unlock(&ep->node->lock);
+}
+
+/* A router has taken the publisher, at first or again: what it says counts, from here on. The node's thread, under lock. */
+static void opened(struct endpoint *ep, uint32_t n_pending)
+{
+	struct zcp_publisher *p = (struct zcp_publisher *)(void *)ep;
+
+	for (struct match *m = ep->matches; m; m = m->next)
+		m->counted = false;
+	ep->n_never = 0;
+	p->n_anew = n_pending;
+	p->expects_anew = true;
+}
+
+/* What the owner will expect when it has looked at its news. The node's thread, under lock, which guards writer.n_expected too. */
+static uint32_t expected(const struct endpoint *ep)
+{
+	const struct zcp_publisher *p = (const struct zcp_publisher *)(const void *)ep;
+	uint32_t n = p->expects_anew ? p->n_anew : p->writer.n_expected, gone = ep->n_never;
+
+	for (const struct match *m = ep->matches; m; m = m->next)
+		gone += m->counted && !m->in_use;
+	return n > gone ? n - gone : 0;
 }
 
 /* ---- open -------------------------------------------------------------------------------------------------------- */
@@ -152,12 +183,17 @@ static int prepare(struct wire_endpoint_open *message, const struct zcp_topic *t
 	return r;
 }
 
-static bool use_ticks(const struct zcp_node *node)
+static bool use_ticks(struct zcp_node *node)
 {
-	return *(const volatile uint32_t *)&node->directory.header->ticks && clock_has_ticks();
+	bool ticks;
+
+	pthread_mutex_lock(&node->lock);
+	ticks = *(const volatile uint32_t *)&node->directory.header->ticks;
+	pthread_mutex_unlock(&node->lock);
+	return ticks && clock_has_ticks();
 }
 
-static enum writer_stamp stamp(const struct zcp_node *node, const struct zcp_publisher_options *o)
+static enum writer_stamp stamp(struct zcp_node *node, const struct zcp_publisher_options *o)
 {
 	if (o->no_timestamps)
 		return WRITER_STAMP_NONE;
@@ -179,6 +215,12 @@ static int init_writer(struct zcp_publisher *p, const struct wire_endpoint_open 
 	return r < 0 ? error_system(r, "cannot set up the publisher's memory") : 0;
 }
 
+static void free_publisher(struct zcp_publisher *p)
+{
+	free(p->grave);
+	free(p);
+}
+
 static int open_publisher(struct zcp_publisher *p, struct wire_endpoint_open *message, const struct zcp_publisher_options *o)
 {
 	struct request request = REQUEST_INIT;
@@ -188,7 +230,7 @@ static int open_publisher(struct zcp_publisher *p, struct wire_endpoint_open *me
 	p->endpoint.segment_bytes = message->geometry.segment_bytes;
 	r = endpoint_open(&p->endpoint, message, &request);
 	if (r < 0) {
-		free(p);
+		free_publisher(p);
 		return r;
 	}
 	r = init_writer(p, message, o);
@@ -198,7 +240,6 @@ static int open_publisher(struct zcp_publisher *p, struct wire_endpoint_open *me
 		zcp_publisher_close(p);
 		return r;
 	}
-	p->writer.n_expected = n_pending;
 	/* matches may have come and gone, and the router too, between READY and here */
 	atomic_store_explicit(&p->endpoint.news, true, memory_order_relaxed);
 	return 0;
@@ -209,14 +250,57 @@ static void close_endpoint(struct endpoint *ep)
 	zcp_publisher_close((struct zcp_publisher *)(void *)ep);
 }
 
-static const struct endpoint_operations operations = { .added = lane_added, .close = close_endpoint };
+static void mark_closed(struct endpoint *ep)
+{
+	struct channel_header *header = ep->segment;
+
+	atomic_store_explicit(&header->closed, 1, memory_order_release);
+}
+
+static bool subscriber_is_closed(const struct match *match)
+{
+	const struct lane_page_header *header = match->segment;
+
+	return atomic_load_explicit(&header->closed, memory_order_acquire);
+}
+
+static const struct endpoint_operations operations = {
+	.added = lane_added,
+	.opened = opened,
+	.expected = expected,
+	.mark_closed = mark_closed,
+	.is_closed = subscriber_is_closed,
+	.close = close_endpoint,
+};
+
+static int open_once(struct zcp_publisher **publisher, struct zcp_node *node, struct wire_endpoint_open *message,
+		     const struct zcp_publisher_options *o)
+{
+	struct zcp_publisher *p;
+	int r;
+
+	p = calloc(1, sizeof(*p));
+	if (p)
+		p->grave = malloc(sizeof(*p->grave));
+	if (!p || !p->grave) {
+		free(p);
+		return error_note(-ENOMEM, "no memory for a publisher");
+	}
+	p->endpoint.node = node;
+	p->endpoint.operations = &operations;
+	p->timeout_ns = o->reliable ? o->timeout : 0;
+	r = open_publisher(p, message, o);
+	if (r == 0)
+		*publisher = p;
+	return r;
+}
 
 int zcp_publisher_open(struct zcp_publisher **publisher, struct zcp_node *node, const struct zcp_topic *topic,
 		       const struct zcp_publisher_options *options)
 {
+	uint64_t deadline = clock_now_ns() + (uint64_t)CONTROL_TIMEOUT_NS;
 	struct wire_endpoint_open message;
 	struct zcp_publisher_options o;
-	struct zcp_publisher *p;
 	int r;
 
 	*publisher = NULL;
@@ -225,15 +309,9 @@ int zcp_publisher_open(struct zcp_publisher **publisher, struct zcp_node *node, 
 	r = prepare(&message, topic, &o, options);
 	if (r < 0)
 		return r;
-	p = calloc(1, sizeof(*p));
-	if (!p)
-		return error_note(-ENOMEM, "no memory for a publisher");
-	p->endpoint.node = node;
-	p->endpoint.operations = &operations;
-	p->timeout_ns = o.reliable ? o.timeout : 0;
-	r = open_publisher(p, &message, &o);
-	if (r == 0)
-		*publisher = p;
+	do {
+		r = open_once(publisher, node, &message, &o);
+	} while (r == -ENOTCONN && node_await_joined(node, deadline));
 	return r;
 }
 
@@ -261,11 +339,8 @@ static bool bury(struct zcp_publisher *p)
 	if (!p->writer.n_loans)
 		return false;
 	error_set(0, "the publisher was closed with %u open loans: they end unpublished", p->writer.n_loans);
-	g = malloc(sizeof(*g));
-	if (!g) {
-		p->writer.scratch = NULL;	/* all of it stays for ever, which is safe */
-		return true;
-	}
+	g = p->grave;
+	p->grave = NULL;
 	g->memory = p->endpoint.segment;
 	g->bytes = p->endpoint.segment_bytes;
 	g->scratch = p->writer.scratch;
@@ -293,7 +368,7 @@ void zcp_publisher_close(struct zcp_publisher *publisher)
 	free_matches(&publisher->endpoint);
 	last = endpoint_close(&publisher->endpoint, !buried);
 	channel_writer_deinit(&publisher->writer);
-	free(publisher);
+	free_publisher(publisher);
 	if (last)
 		node_free(node);
 }

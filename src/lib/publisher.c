@@ -10,7 +10,11 @@
 
 #include <errno.h>
 
+#include "common/clock.h"
+#include "lib/control.h"
 #include "lib/error.h"
+
+#define DRY_SAID_NS 1000000000ull
 
 static inline int enter(struct zcp_publisher *p)
 {
@@ -29,8 +33,25 @@ static inline int leave(struct zcp_publisher *p, int r)
 	return r;
 }
 
+/* For those who watch; once a second, since a publisher that runs dry usually tries again at once. */
+static void say_dry(struct zcp_publisher *p)
+{
+	uint64_t now = clock_now_ns();
+	struct wire_pool_dry dry;
+
+	if (p->dry_said_ns && now - p->dry_said_ns < DRY_SAID_NS)
+		return;
+	p->dry_said_ns = now;
+	wire_init(&dry.header, WIRE_POOL_DRY, 0);
+	dry.endpoint = p->endpoint.id;
+	pthread_mutex_lock(&p->endpoint.node->lock);
+	if (p->endpoint.node->state == NODE_JOINED)
+		control_send(p->endpoint.node, &dry.header);
+	pthread_mutex_unlock(&p->endpoint.node->lock);
+}
+
 /* The sentence for what the channel said. */
-static __attribute__((noinline, cold)) int explain(const struct zcp_publisher *p, int r)
+static __attribute__((noinline, cold)) int explain(struct zcp_publisher *p, int r)
 {
 	switch (r) {
 	case -EAGAIN:
@@ -45,6 +66,7 @@ static __attribute__((noinline, cold)) int explain(const struct zcp_publisher *p
 	case -ENOBUFS:
 		if (p->writer.n_loans >= p->writer.max_loans)
 			return error_set(r, "%u loans are open; publish or discard one, or raise max_loans", p->writer.n_loans);
+		say_dry(p);
 		return error_note(r, "subscribers hold so many samples that the pool is dry; raise max_held");
 	default:
 		return error_system(r, "publish");
@@ -198,8 +220,8 @@ int zcp_publisher_wait(struct zcp_publisher *publisher, int subscribers, int64_t
 			return r;
 		if ((int64_t)publisher->writer.n_lanes >= subscribers)
 			return (int)publisher->writer.n_lanes;
-		if (node_is_disconnected(publisher->endpoint.node))
-			return error_note(-ENOTCONN, "the router is gone: nobody can connect any more");
+		if (node_is_lost(publisher->endpoint.node))
+			return error_note(-ENOTCONN, "the router has removed this node: nobody can connect any more");
 		if (endpoint_sleep(&publisher->endpoint, deadline) < 0)
 			return waited_in_vain(publisher, subscribers);
 	}

@@ -16,6 +16,10 @@ struct zcp_publisher {
 	struct endpoint endpoint;	/* first: what every call looks at */
 	struct channel_writer writer;
 	int64_t timeout_ns;		/* reliable: how long to wait for room */
+	uint64_t dry_said_ns;		/* when the router was told last that the pool is dry */
+	bool expects_anew;		/* n_anew is what to expect from now on. Under lock */
+	uint32_t n_anew;
+	struct grave *grave;		/* allocated ahead: closing with open loans must not fail */
 };
 
 /* One matched subscriber. */

@@ -147,15 +147,33 @@ static int explain(const struct router_paths *paths, int which, int r)
 	}
 }
 
-int router_connect(const struct router_paths *paths)
+int router_reconnect(struct router_paths *paths)
+{
+	int r = -ENOENT;
+
+	if (paths->used[0])
+		return router_connect_path(paths->used);
+	for (int i = 0; i < paths->n; i++) {
+		r = router_connect_path(paths->path[i]);
+		if (r >= 0) {
+			memcpy(paths->used, paths->path[i], sizeof(paths->used));
+			break;
+		}
+	}
+	return r;
+}
+
+int router_connect(struct router_paths *paths)
 {
 	int worst = -ENOENT, which = 0;
 
 	for (int i = 0; i < paths->n; i++) {
 		int r = connect_patiently(paths->path[i]);
 
-		if (r >= 0)
+		if (r >= 0) {
+			memcpy(paths->used, paths->path[i], sizeof(paths->used));
 			return r;
+		}
 		/* of several failures the one that is not "no such file" tells most */
 		if (worst == -ENOENT && r != -ENOENT && r != -ENOTDIR) {
 			worst = r;

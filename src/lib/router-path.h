@@ -20,17 +20,21 @@ struct router_paths {
 	bool explicit_path;		/* from the option or $ZCP_ROUTER */
 	char path[ROUTER_PATHS_MAX][ROUTER_PATH_BYTES];
 	char own[ROUTER_PATH_BYTES];	/* where a router that we start listens */
+	char used[ROUTER_PATH_BYTES];	/* the one that was connected to; "": none so far */
 };
 
 /* Find the candidates; @option may be NULL. 0, -ENAMETOOLONG, -EINVAL. */
 int router_paths_find(struct router_paths *paths, const char *option);
+
+/* One look at the one that was used, or else at all candidates: a descriptor or a negative errno value. No waiting. */
+int router_reconnect(struct router_paths *paths);
 
 /*
  * Connect to the first candidate that listens. Returns a non-blocking SOCK_SEQPACKET descriptor, or a negative
  * errno value with its sentence: -ENOENT, -ECONNREFUSED, -EACCES, -ETIMEDOUT (its queue of connections stays
  * full), ...
  */
-int router_connect(const struct router_paths *paths);
+int router_connect(struct router_paths *paths);
 
 /*
  * One path, no sentence, no waiting: a descriptor or a negative errno value (-EAGAIN: it listens, its queue is

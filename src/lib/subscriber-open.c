@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 
 #include "channel/geometry.h"
+#include "common/clock.h"
 #include "lib/control.h"
 #include "lib/error.h"
 #include "lib/options.h"
@@ -137,14 +138,52 @@ static void close_endpoint(struct endpoint *ep)
 		zcp_subscriber_close(s);
 }
 
-static const struct endpoint_operations operations = { .added = lane_writer_added, .never = lane_writer_never, .close = close_endpoint };
+static void mark_closed(struct endpoint *ep)
+{
+	struct lane_page_header *header = ep->segment;
+
+	atomic_store_explicit(&header->closed, 1, memory_order_release);
+}
+
+static bool publisher_is_closed(const struct match *match)
+{
+	const struct channel_header *header = match->segment;
+
+	return atomic_load_explicit(&header->closed, memory_order_acquire);
+}
+
+static const struct endpoint_operations operations = {
+	.added = lane_writer_added,
+	.never = lane_writer_never,
+	.away = lane_router_gone,
+	.mark_closed = mark_closed,
+	.is_closed = publisher_is_closed,
+	.close = close_endpoint,
+};
+
+static int open_once(struct zcp_subscriber **subscriber, struct zcp_node *node, struct wire_endpoint_open *message,
+		     const struct zcp_subscriber_options *o)
+{
+	struct zcp_subscriber *s;
+	int r;
+
+	s = allocate(o);
+	if (!s)
+		return error_note(-ENOMEM, "no memory for a subscriber");
+	s->endpoint.node = node;
+	s->endpoint.operations = &operations;
+	r = open_subscriber(s, message);
+	if (r == 0)
+		*subscriber = s;
+	return r;
+}
 
 int zcp_subscriber_open(struct zcp_subscriber **subscriber, struct zcp_node *node, const struct zcp_topic *topic,
 			const struct zcp_subscriber_options *options)
 {
+	uint64_t deadline = clock_now_ns() + (uint64_t)CONTROL_TIMEOUT_NS;
 	struct wire_endpoint_open message;
 	struct zcp_subscriber_options o;
-	struct zcp_subscriber *s;
 	int r;
 
 	*subscriber = NULL;
@@ -153,14 +192,9 @@ int zcp_subscriber_open(struct zcp_subscriber **subscriber, struct zcp_node *nod
 	r = prepare(&message, topic, &o, options);
 	if (r < 0)
 		return r;
-	s = allocate(&o);
-	if (!s)
-		return error_note(-ENOMEM, "no memory for a subscriber");
-	s->endpoint.node = node;
-	s->endpoint.operations = &operations;
-	r = open_subscriber(s, &message);
-	if (r == 0)
-		*subscriber = s;
+	do {
+		r = open_once(subscriber, node, &message, &o);
+	} while (r == -ENOTCONN && node_await_joined(node, deadline));
 	return r;
 }
 

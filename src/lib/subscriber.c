@@ -32,7 +32,7 @@ static __attribute__((noinline, cold)) void calibrate(struct zcp_subscriber *s)
 
 	s->calibrated = clock_ticks();
 	/* an error leaves the one we have in place */
-	if (directory_read_calibration(s->endpoint.node->directory.header, c) < 0 || !c->mult)
+	if (!node_read_calibration(s->endpoint.node, c) || !c->mult)
 		return;
 	s->calibrated_for = (uint64_t)(((unsigned __int128)1000000000 << c->shift) / c->mult);
 }

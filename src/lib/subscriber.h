@@ -83,6 +83,9 @@ struct match *lane_writer_added(struct endpoint *ep, const union wire_message *m
 /* The endpoint operation: a match ended before it became one. */
 void lane_writer_never(struct endpoint *ep, uint64_t match);
 
+/* The endpoint operation: the router is gone. */
+void lane_router_gone(struct endpoint *ep);
+
 /* Refuse publishers that wait. Under lock. In a forked child: only close their descriptors. */
 void lane_waiting_close(struct zcp_subscriber *s, bool forked);
 

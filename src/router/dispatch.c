@@ -16,17 +16,20 @@
 #include "channel/geometry.h"
 #include "common/memfd.h"
 #include "common/name.h"
+#include "router/claim.h"
+#include "router/dispatch.h"
 #include "router/log.h"
 #include "router/match.h"
+#include "router/watch.h"
 
-static int need_request(const struct wire_header *header, const char *what, struct refusal *refusal)
+int dispatch_need_request(const struct wire_header *header, const char *what, struct refusal *refusal)
 {
 	if (header->request)
 		return 0;
 	return violate(refusal, -EPROTO, "%s has request number 0", what);
 }
 
-static int check_name(const char *what, const char *field, struct refusal *refusal)
+int dispatch_check_name(const char *what, const char *field, struct refusal *refusal)
 {
 	enum name_fault fault = name_check_field(field, WIRE_NAME_BYTES);
 
@@ -40,33 +43,42 @@ static int check_name(const char *what, const char *field, struct refusal *refus
 static int on_hello(struct peer *peer, const struct wire_hello *hello, struct refusal *refusal)
 {
 	struct router *router = peer->router;
-	struct wire_welcome welcome = { 0 };
 	struct node *node;
-	int r = need_request(&hello->header, "HELLO", refusal);
+	int r = dispatch_need_request(&hello->header, "HELLO", refusal);
 
 	if (r)
 		return r;
 	if (hello->reserved || hello->flags & ~WIRE_HELLO_FLAGS)
 		return violate(refusal, -EPROTO, "HELLO has reserved bits set");
-	r = check_name("node", hello->name, refusal);
+	r = dispatch_check_name("node", hello->name, refusal);
 	if (r)
 		return r;
-	r = registry_new_node(&router->registry, &node, peer, peer->user, hello->name, refusal);
+	r = registry_new_node(&router->registry, &node, peer, peer->user, hello->name, 0, refusal);
 	if (r)
 		return r;
 
 	node->unmonitored = hello->flags & WIRE_HELLO_UNMONITORED;
-	node->request = hello->header.request;
+	peer_accept_fds(peer, false);
+	dispatch_welcome(peer, node, hello->header.request);
+	return 0;
+}
+
+void dispatch_welcome(struct peer *peer, struct node *node, uint32_t request)
+{
+	struct router *router = peer->router;
+	struct wire_welcome welcome = { 0 };
+
+	node->request = request;
 	peer->node = node;
 	peer->state = PEER_GREETED;
-	wire_init(&welcome.header, WIRE_WELCOME, hello->header.request);
+	wire_init(&welcome.header, WIRE_WELCOME, request);
 	welcome.node = node->id;
 	welcome.epoch = router->epoch;
 	welcome.directory_bytes = router->view.bytes;
 	welcome.node_page_bytes = node->page->bytes;
 	welcome.node_page_segment = node->page->id;
+	welcome.heartbeat_ms = router->options.heartbeat_ms;
 	peer_send(peer, &welcome.header, OUTBOX_WELCOME, node->page);
-	return 0;
 }
 
 static int on_node_page_mapped(struct peer *peer, const struct wire_segment_mapped *mapped, struct refusal *refusal)
@@ -80,6 +92,12 @@ static int on_node_page_mapped(struct peer *peer, const struct wire_segment_mapp
 	if (mapped->segment != node->page->id || mapped->header.request != node->request)
 		return violate(refusal, -EPROTO, "SEGMENT_MAPPED does not name the node page of WELCOME");
 	r = segment_seal_and_map(node->page, &map, refusal);
+	if (r == REFUSED) {
+		/* HELLO has had its answer, and without the page there is no node: what is left is to say why and hang up */
+		view_count_refusal(&router->view);
+		peer_disconnect(peer, WIRE_CAUSE_EVICTED, 0, refusal);
+		return 0;
+	}
 	if (r)
 		return r;
 	node->page_map = map;
@@ -87,6 +105,7 @@ static int on_node_page_mapped(struct peer *peer, const struct wire_segment_mapp
 	peer->state = PEER_JOINED;
 	view_count_node(&router->view);
 	view_put_node(&router->view, node);
+	watch_node_appeared(router, node);
 	log_verbose("%s has joined", peer_name(peer, name));
 	return 0;
 }
@@ -116,7 +135,7 @@ static int check_type_info(const struct wire_type_info *type, struct refusal *re
 	}
 	if (!type->name[0])
 		return 0;
-	r = check_name("type", copy.name, refusal);
+	r = dispatch_check_name("type", copy.name, refusal);
 	if (r)
 		return r;
 	if (type->alignment & (type->alignment - 1))
@@ -149,9 +168,9 @@ static int check_subscriber(const struct wire_endpoint_open *open, uint64_t *byt
 	return 0;
 }
 
-static int check_open(struct router *router, const struct wire_endpoint_open *open, uint64_t *bytes, struct refusal *refusal)
+int dispatch_check_open(const struct wire_endpoint_open *open, uint64_t *bytes, struct refusal *refusal)
 {
-	int r = need_request(&open->header, "ENDPOINT_OPEN", refusal);
+	int r = dispatch_need_request(&open->header, "ENDPOINT_OPEN", refusal);
 
 	if (r)
 		return r;
@@ -159,22 +178,18 @@ static int check_open(struct router *router, const struct wire_endpoint_open *op
 		return violate(refusal, -EPROTO, "ENDPOINT_OPEN has reserved bits set");
 	if (open->kind != WIRE_PUBLISHER && open->kind != WIRE_SUBSCRIBER)
 		return violate(refusal, -EPROTO, "ENDPOINT_OPEN has the unknown kind %u", open->kind);
-	r = check_name("service", open->topic.service, refusal);
+	r = dispatch_check_name("service", open->topic.service, refusal);
 	if (!r)
-		r = check_name("instance", open->topic.instance, refusal);
+		r = dispatch_check_name("instance", open->topic.instance, refusal);
 	if (!r)
-		r = check_name("event", open->topic.event, refusal);
+		r = dispatch_check_name("event", open->topic.event, refusal);
 	if (!r)
 		r = check_type_info(&open->type, refusal);
 	if (r)
 		return r;
 	if (open->kind == WIRE_PUBLISHER)
 		return check_publisher(open, bytes, refusal);
-	r = check_subscriber(open, bytes, refusal);
-	if (r)
-		return r;
-	return match_check_subscriber(router, registry_find_topic(&router->registry, &open->topic), open->max_held,
-				      open->n_lanes, refusal);
+	return check_subscriber(open, bytes, refusal);
 }
 
 static int on_endpoint_open(struct peer *peer, const struct wire_endpoint_open *open, struct refusal *refusal)
@@ -185,7 +200,10 @@ static int on_endpoint_open(struct peer *peer, const struct wire_endpoint_open *
 	uint64_t bytes = 0;
 	int r;
 
-	r = check_open(router, open, &bytes, refusal);
+	r = dispatch_check_open(open, &bytes, refusal);
+	if (!r && open->kind == WIRE_SUBSCRIBER)
+		r = match_check_subscriber(router, registry_find_topic(&router->registry, &open->topic), peer->user,
+					   open->max_held, open->n_lanes, refusal);
 	if (r)
 		return r;
 	r = registry_new_endpoint(&router->registry, &endpoint, peer->node, open, bytes, refusal);
@@ -200,13 +218,14 @@ static int on_endpoint_open(struct peer *peer, const struct wire_endpoint_open *
 	return 0;
 }
 
+/* One that was handed back is not ready while it claims, and has no segment to be mapped. */
 static struct endpoint *find_unready(struct node *node, uint64_t segment)
 {
 	struct endpoint *endpoint;
 
 	DL_FOREACH2(node->endpoints, endpoint, node_next) {
 		if (endpoint->segment->id == segment)
-			return endpoint->ready ? NULL : endpoint;
+			return endpoint->ready || endpoint->n_claims_awaited ? NULL : endpoint;
 	}
 	return NULL;
 }
@@ -217,7 +236,8 @@ static int make_ready(struct router *router, struct endpoint *endpoint, struct r
 
 	/* Others may have joined since ENDPOINT_OPEN. */
 	if (endpoint->kind == WIRE_SUBSCRIBER) {
-		r = match_check_subscriber(router, endpoint->topic, endpoint->max_held, endpoint->n_lanes, refusal);
+		r = match_check_subscriber(router, endpoint->topic, endpoint->node->user, endpoint->max_held, endpoint->n_lanes,
+					   refusal);
 		if (r)
 			return r;
 	}
@@ -243,7 +263,7 @@ static int on_endpoint_mapped(struct peer *peer, const struct wire_segment_mappe
 	endpoint->ready = true;
 	n_pending = match_join(router, endpoint);
 	view_put_endpoint(&router->view, endpoint);
-	view_put_node(&router->view, peer->node);
+	watch_endpoint_appeared(router, endpoint);
 
 	wire_init(&ready.header, WIRE_ENDPOINT_READY, endpoint->request);
 	ready.endpoint = endpoint->id;
@@ -256,15 +276,17 @@ static int on_endpoint_close(struct peer *peer, const struct wire_endpoint_close
 {
 	struct router *router = peer->router;
 	struct endpoint *endpoint = registry_find_endpoint(&router->registry, close->endpoint);
+	static const struct departure closed = { .cause = WIRE_CAUSE_CLOSED };
 
 	if (!endpoint && close->endpoint && close->endpoint < router->registry.next_endpoint)
 		return 0;	/* refused at the last moment, while the node gave up */
 	if (!endpoint || endpoint->node != peer->node)
 		return violate(refusal, -EPROTO, "ENDPOINT_CLOSE names endpoint %llu, which is not this node's",
 			       (unsigned long long)close->endpoint);
-	match_leave(router, endpoint, WIRE_CAUSE_CLOSED);
+	watch_endpoint_vanished(router, endpoint, &closed);
+	match_leave(router, endpoint, &closed);
+	claim_forget(router, endpoint);
 	registry_free_endpoint(&router->registry, endpoint);
-	view_put_node(&router->view, peer->node);
 	return 0;
 }
 
@@ -283,6 +305,20 @@ static int on_lane_chosen(struct peer *peer, const struct wire_lane_chosen *chos
 	return match_lane_chosen(router, match, chosen->lane, refusal);
 }
 
+static int on_pool_dry(struct peer *peer, const struct wire_pool_dry *dry, struct refusal *refusal)
+{
+	struct router *router = peer->router;
+	struct endpoint *endpoint = registry_find_endpoint(&router->registry, dry->endpoint);
+
+	if (!endpoint && dry->endpoint && dry->endpoint < router->registry.next_endpoint)
+		return 0;	/* this router did not take it back, and its node goes on without */
+	if (!endpoint || endpoint->node != peer->node || endpoint->kind != WIRE_PUBLISHER || !endpoint->ready)
+		return violate(refusal, -EPROTO, "POOL_DRY names endpoint %llu, which is not this node's publisher",
+			       (unsigned long long)dry->endpoint);
+	watch_pool_dry(router, endpoint);
+	return 0;
+}
+
 /* --- states --------------------------------------------------------------------------------------- */
 
 static int out_of_order(const union wire_message *message, const char *expected, struct refusal *refusal)
@@ -290,10 +326,12 @@ static int out_of_order(const union wire_message *message, const char *expected,
 	return violate(refusal, -EPROTO, "message type %u came where %s was expected", message->header.type, expected);
 }
 
-int router_dispatch(struct peer *peer, const union wire_message *message, struct refusal *refusal)
+int router_dispatch(struct peer *peer, const union wire_message *message, int fds[WIRE_FDS_MAX], struct refusal *refusal)
 {
 	uint16_t type = message->header.type;
 
+	if (peer->state == PEER_NEW && type == WIRE_REJOIN)
+		return rejoin_node(peer, &message->rejoin, fds, refusal);
 	if (peer->state == PEER_NEW)
 		return type == WIRE_HELLO ? on_hello(peer, &message->hello, refusal) :
 					    out_of_order(message, "HELLO", refusal);
@@ -311,6 +349,18 @@ int router_dispatch(struct peer *peer, const union wire_message *message, struct
 		return on_endpoint_close(peer, &message->endpoint_close, refusal);
 	case WIRE_LANE_CHOSEN:
 		return on_lane_chosen(peer, &message->lane_chosen, refusal);
+	case WIRE_ENDPOINT_RESUME:
+		return rejoin_endpoint(peer, &message->endpoint_resume, fds, refusal);
+	case WIRE_MATCH_RESUME:
+		return rejoin_match(peer, &message->match_resume, refusal);
+	case WIRE_RESUME_END:
+		return rejoin_end(peer, refusal);
+	case WIRE_WATCH_OPEN:
+		return watch_open(peer, &message->watch_open, refusal);
+	case WIRE_WATCH_CLOSE:
+		return watch_close(peer, &message->watch_close, refusal);
+	case WIRE_POOL_DRY:
+		return on_pool_dry(peer, &message->pool_dry, refusal);
 	default:
 		return out_of_order(message, "a request", refusal);
 	}

@@ -8,6 +8,8 @@
  * that lasts a link that was not read empty goes to the dirty list with RECEIVE wanted, since no
  * edge will bring it back.
  *
+ * Watches have bit 0 of their pointer set. One that is unwatched is struck out of the batch.
+ *
  * Sends and detaches run from the dirty list after the whole batch of events, so that no event of
  * the batch can name a link that is gone. One pass handles what was on the list when it began.
  */
@@ -32,6 +34,8 @@ struct epoll_loop {
 	int fd;
 	bool listening, accept_paused;
 	union wire_message message;
+	struct epoll_event events[EVENTS_PER_WAIT];	/* the batch that is being handled */
+	int n_events;
 };
 
 static int epoll_attach(struct loop *loop, struct loop_link *link)
@@ -188,7 +192,35 @@ static int dispatch_link(struct epoll_loop *e, struct loop_link *link, uint32_t 
 	return r;
 }
 
-static int watch(struct epoll_loop *e, int fd, bool on)
+static void *tag(struct loop_watch *watch)
+{
+	return (char *)watch + 1;
+}
+
+static bool is_tagged(const void *pointer)
+{
+	return (uintptr_t)pointer & 1;
+}
+
+static int epoll_watch(struct loop *loop, struct loop_watch *watch)
+{
+	struct epoll_loop *e = (struct epoll_loop *)loop;
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = tag(watch) };
+
+	return epoll_ctl(e->fd, EPOLL_CTL_ADD, watch->fd, &event) < 0 ? -errno : 0;
+}
+
+static void epoll_unwatch(struct loop *loop, struct loop_watch *watch)
+{
+	struct epoll_loop *e = (struct epoll_loop *)loop;
+
+	epoll_ctl(e->fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	for (int i = 0; i < e->n_events; i++)
+		if (e->events[i].data.ptr == tag(watch))
+			e->events[i].data.ptr = NULL;
+}
+
+static int watch_own(struct epoll_loop *e, int fd, bool on)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = &e->loop };
 
@@ -207,7 +239,7 @@ static int update_listening(struct epoll_loop *e)
 	int r = 0;
 
 	if (want != e->listening) {
-		r = watch(e, e->loop.listen_fd, want);
+		r = watch_own(e, e->loop.listen_fd, want);
 		if (r >= 0)
 			e->listening = want;
 	}
@@ -229,18 +261,19 @@ static int dispatch(struct epoll_loop *e, const struct epoll_event *event)
 		return loop_dispatch_signals(&e->loop);
 	if (event->data.ptr == &e->loop)
 		return loop_accept_now(&e->loop, &e->accept_paused);
+	if (!event->data.ptr)
+		return 0;
+	if (is_tagged(event->data.ptr))
+		return loop_emit(&e->loop, readable, (struct loop_watch *)((char *)event->data.ptr - 1));
 	return dispatch_link(e, event->data.ptr, event->events);
 }
 
 static int epoll_run(struct loop *loop)
 {
 	struct epoll_loop *e = (struct epoll_loop *)loop;
-	int r = watch(e, loop->signal_fd, true);
+	int r = watch_own(e, loop->signal_fd, true);
 
 	while (r >= 0) {
-		struct epoll_event events[EVENTS_PER_WAIT];
-		int n;
-
 		r = loop_dispatch_stop(loop);
 		if (r >= 0)
 			r = flush_dirty(e);
@@ -249,11 +282,12 @@ static int epoll_run(struct loop *loop)
 		r = update_listening(e);
 		if (r < 0)
 			break;
-		n = epoll_wait(e->fd, events, EVENTS_PER_WAIT, wait_ms(e));
-		if (n < 0 && errno != EINTR)
+		e->n_events = epoll_wait(e->fd, e->events, EVENTS_PER_WAIT, wait_ms(e));
+		if (e->n_events < 0 && errno != EINTR)
 			return -errno;
-		for (int i = 0; i < n && r >= 0; i++)
-			r = dispatch(e, &events[i]);
+		for (int i = 0; i < e->n_events && r >= 0; i++)
+			r = dispatch(e, &e->events[i]);
+		e->n_events = 0;
 		if (r >= 0 && clock_now_ns() >= loop->next_tick_ns) {
 			e->accept_paused = false;
 			r = loop_dispatch_tick(loop);
@@ -275,6 +309,8 @@ static const struct loop_backend epoll_backend = {
 	.kind = LOOP_EPOLL,
 	.run = epoll_run,
 	.attach = epoll_attach,
+	.watch = epoll_watch,
+	.unwatch = epoll_unwatch,
 	.close = epoll_close,
 };
 

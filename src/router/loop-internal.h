@@ -12,6 +12,8 @@ struct loop_backend {
 	enum loop_kind kind;
 	int (*run)(struct loop *loop);
 	int (*attach)(struct loop *loop, struct loop_link *link);	/* link->fd is set */
+	int (*watch)(struct loop *loop, struct loop_watch *watch);	/* watch->fd is set */
+	void (*unwatch)(struct loop *loop, struct loop_watch *watch);
 	void (*close)(struct loop *loop);
 };
 
@@ -25,7 +27,7 @@ struct loop {
 	int spare_fd;			/* given up for a moment when accept says EMFILE */
 	bool stopping, stop_reported;
 	unsigned int n_links;
-	uint64_t next_tick_ns;
+	uint64_t tick_ns, next_tick_ns;
 	uint64_t stop_deadline_ns;
 	struct loop_link *dirty_first, *dirty_last;
 };

@@ -95,7 +95,7 @@ static int open_spare(void)
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-int loop_open(struct loop **loopp, enum loop_kind kind, const struct loop_events *events, void *context)
+int loop_open(struct loop **loopp, enum loop_kind kind, uint64_t tick_ns, const struct loop_events *events, void *context)
 {
 	_cleanup_fd_ int signal_fd = -1;
 	struct loop *loop;
@@ -116,7 +116,8 @@ int loop_open(struct loop **loopp, enum loop_kind kind, const struct loop_events
 	loop->listen_fd = -1;
 	loop->signal_fd = fd_take(&signal_fd);
 	loop->spare_fd = open_spare();
-	loop->next_tick_ns = clock_now_ns() + LOOP_TICK_NS;
+	loop->tick_ns = tick_ns;
+	loop->next_tick_ns = clock_now_ns() + tick_ns;
 	*loopp = loop;
 	return 0;
 }
@@ -264,6 +265,11 @@ void loop_await_drained(struct loop *loop, struct loop_link *link)
 	loop_make_dirty(loop, link);
 }
 
+void loop_shut(struct loop_link *link)
+{
+	shutdown(link->fd, SHUT_RDWR);
+}
+
 void loop_detach(struct loop *loop, struct loop_link *link)
 {
 	if (link->detaching)
@@ -271,6 +277,25 @@ void loop_detach(struct loop *loop, struct loop_link *link)
 	link->detaching = true;
 	link->draining = false;
 	loop_make_dirty(loop, link);
+}
+
+int loop_watch(struct loop *loop, struct loop_watch *watch, int fd)
+{
+	int r;
+
+	*watch = (struct loop_watch){ .fd = fd };
+	r = loop->backend->watch(loop, watch);
+	if (r < 0)
+		watch->fd = -1;
+	return r;
+}
+
+void loop_unwatch(struct loop *loop, struct loop_watch *watch)
+{
+	if (watch->fd < 0)
+		return;
+	loop->backend->unwatch(loop, watch);
+	watch->fd = -1;
 }
 
 void loop_hang_up(int fd)
@@ -309,9 +334,9 @@ int loop_dispatch_tick(struct loop *loop)
 
 	if (now < loop->next_tick_ns)
 		return 0;
-	loop->next_tick_ns += LOOP_TICK_NS;
+	loop->next_tick_ns += loop->tick_ns;
 	if (loop->next_tick_ns <= now)
-		loop->next_tick_ns = now + LOOP_TICK_NS;
+		loop->next_tick_ns = now + loop->tick_ns;
 	return loop_emit(loop, tick, now);
 }
 

@@ -26,8 +26,6 @@
 
 #include "common/wire.h"
 
-#define LOOP_TICK_NS 300000000ull
-
 enum loop_kind {
 	LOOP_AUTO,
 	LOOP_URING,
@@ -62,6 +60,12 @@ struct loop_link {
 	alignas(struct cmsghdr) char send_control[CMSG_SPACE(sizeof(int) * WIRE_FDS_MAX)];
 };
 
+/* A descriptor that somebody else owns, to be told when it is readable. All fields belong to the loop. */
+struct loop_watch {
+	int fd;				/* -1: not watched */
+	uint32_t slot, generation;	/* io_uring */
+};
+
 /*
  * A datagram as it arrived. Descriptors in `control` are open: the callee takes them over
  * (message_accept()).
@@ -82,6 +86,7 @@ struct loop_events {
 	int (*sent)(void *context, struct loop_link *link, int result);	/* 0 or negative errno, for the peer's sake only */
 	int (*drained)(void *context, struct loop_link *link);
 	int (*detached)(void *context, struct loop_link *link);
+	int (*readable)(void *context, struct loop_watch *watch);	/* again and again as long as it is, unless unwatched */
 	int (*tick)(void *context, uint64_t now_ns);
 	int (*signalled)(void *context, int signal_number);
 	int (*stopping)(void *context);				/* loop_stop() was called: detach the links */
@@ -91,11 +96,11 @@ struct loop_events {
 struct loop;
 
 /*
- * A loop of @kind. With LOOP_AUTO io_uring is tried first and its absence costs one warning.
+ * A loop of @kind that ticks every @tick_ns. With LOOP_AUTO io_uring is tried first and its absence costs one warning.
  * SIGTERM, SIGINT and SIGHUP are blocked for the process and become events. 0 or a negative errno
  * value, after a line on stderr.
  */
-int loop_open(struct loop **loop, enum loop_kind kind, const struct loop_events *events, void *context);
+int loop_open(struct loop **loop, enum loop_kind kind, uint64_t tick_ns, const struct loop_events *events, void *context);
 struct loop *loop_close(struct loop *loop);
 
 /* The backend in use: LOOP_URING or LOOP_EPOLL. */
@@ -132,10 +137,24 @@ bool loop_is_drained(const struct loop_link *link);
 void loop_await_drained(struct loop *loop, struct loop_link *link);
 
 /*
+ * Take nothing more from the peer: what it had sent is still received, then `ended` comes.
+ */
+void loop_shut(struct loop_link *link);
+
+/*
  * Shut the socket down, take back what is armed, close it, report `detached`. Repeated calls are
  * harmless.
  */
 void loop_detach(struct loop *loop, struct loop_link *link);
+
+/*
+ * Report `readable` while @fd is. It stays the caller's and must stay open until loop_unwatch(). 0
+ * or a negative errno value, and nothing is watched. After loop_unwatch() no event names @watch any
+ * more, also none that the kernel has reported already: it may be freed and @fd closed at once.
+ * Unwatching what is not watched (fd -1) is harmless.
+ */
+int loop_watch(struct loop *loop, struct loop_watch *watch, int fd);
+void loop_unwatch(struct loop *loop, struct loop_watch *watch);
 
 /*
  * Close @fd, a socket with nothing armed. What the peer sent is read away first: a close with

@@ -50,6 +50,7 @@ static int serve(const struct options *options)
 {
 	struct router_socket socket;
 	struct router *router;
+	char detectors[256];
 	int r;
 
 	r = socket_open(&socket, &options->socket);
@@ -61,6 +62,7 @@ static int serve(const struct options *options)
 		return r;
 	}
 	log_note("listening on %s, loop %s", socket.path, loop_name(router->loop));
+	log_note("exit detection: %s", detector_describe(&router->detector, detectors));
 	notify_manager("READY=1");
 	r = router_run(router, socket.fd);
 	notify_manager("STOPPING=1");
@@ -75,7 +77,7 @@ int main(int argc, char **argv)
 	int r;
 
 	occupy_standard_fds();
-	r = options_parse(&options, argc, argv);
+	r = options_parse(&options, argc, argv, ROUTER_CONF);
 	if (r)
 		return r < 0 ? 2 : 0;
 	log_set_level(options.log_level);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* See options.h. */
 
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
 #include "router/options.h"
 
 #include <errno.h>
@@ -8,202 +12,168 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "router/config-file.h"
+
+/* Options that are not settings. Those come behind them in the list for getopt, as FIRST_SETTING + index. */
 enum {
 	OPTION_ANY_DIRECTORY = 256,
 	OPTION_CONFIG,
+	OPTION_DETECTORS,
 	OPTION_EXIT_WHEN_IDLE,
-	OPTION_LOOP,
-	OPTION_MAX_BYTES_PER_UID,
-	OPTION_MAX_ENDPOINTS,
-	OPTION_MAX_ENDPOINTS_PER_NODE,
-	OPTION_MAX_MATCHES,
-	OPTION_MAX_NODES,
-	OPTION_MAX_NODES_PER_UID,
 	OPTION_PASS_RIGHTS,
-	OPTION_SOCKET,
-	OPTION_SOCKET_MODE,
+	FIRST_SETTING = 512,
 };
 
-static const struct option long_options[] = {
+static const struct option plain_options[] = {
 	{ "any-directory", no_argument, NULL, OPTION_ANY_DIRECTORY },
 	{ "config", required_argument, NULL, OPTION_CONFIG },
+	{ "detectors", required_argument, NULL, OPTION_DETECTORS },
 	{ "exit-when-idle", optional_argument, NULL, OPTION_EXIT_WHEN_IDLE },
 	{ "help", no_argument, NULL, 'h' },
-	{ "loop", required_argument, NULL, OPTION_LOOP },
-	{ "max-bytes-per-uid", required_argument, NULL, OPTION_MAX_BYTES_PER_UID },
-	{ "max-endpoints", required_argument, NULL, OPTION_MAX_ENDPOINTS },
-	{ "max-endpoints-per-node", required_argument, NULL, OPTION_MAX_ENDPOINTS_PER_NODE },
-	{ "max-matches", required_argument, NULL, OPTION_MAX_MATCHES },
-	{ "max-nodes", required_argument, NULL, OPTION_MAX_NODES },
-	{ "max-nodes-per-uid", required_argument, NULL, OPTION_MAX_NODES_PER_UID },
 	{ "pass-rights", no_argument, NULL, OPTION_PASS_RIGHTS },
 	{ "quiet", no_argument, NULL, 'q' },
-	{ "socket", required_argument, NULL, OPTION_SOCKET },
-	{ "socket-mode", required_argument, NULL, OPTION_SOCKET_MODE },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "version", no_argument, NULL, 'V' },
-	{ NULL, 0, NULL, 0 },
+};
+#define N_PLAIN (sizeof(plain_options) / sizeof(plain_options[0]))
+
+struct command_line {
+	struct options *options;
+	const char *config;
+	uint64_t given;			/* bits of settings[] */
 };
 
-static void print_help(void)
+/* --- help ----------------------------------------------------------------------------------------- */
+
+static void help_line(const char *option, const char *text, const char *initial)
 {
-	printf("Usage: zcp-router [OPTION]...\n"
-	       "\n"
-	       "Introduces the zcp nodes of this machine to each other and hands out their shared memory.\n"
-	       "\n"
-	       "  --socket PATH                listen here [$ZCP_ROUTER, $XDG_RUNTIME_DIR/zcp/router.sock, %s]\n"
-	       "  --socket-mode MODE           octal mode of the socket [0600; 0666 for %s]\n"
-	       "  --any-directory              accept a directory for it that others can write\n"
-	       "  --loop io_uring|epoll|auto   event loop [auto: io_uring, else epoll]\n"
-	       "  --exit-when-idle[=SECONDS]   end when nobody was connected for so long [%d]\n"
-	       "  --max-nodes N                [%d]\n"
-	       "  --max-endpoints N            [%d]\n"
-	       "  --max-matches N              connections between endpoints [%d]\n"
-	       "  --max-nodes-per-uid N        [%d]\n"
-	       "  --max-endpoints-per-node N   [%d]\n"
-	       "  --max-bytes-per-uid SIZE     virtual size of segments, with suffix K, M, G or T [%lluG]\n"
-	       "  -v, --verbose                say who comes and goes\n"
-	       "  -q, --quiet                  say errors only\n"
-	       "  -h, --help                   print this and exit\n"
-	       "      --version                print the version and exit\n"
-	       "\n"
-	       "Runs in the foreground until SIGTERM, SIGINT or SIGHUP. Manual: zcp-router(8).\n",
-	       SOCKET_SYSTEM_PATH, SOCKET_SYSTEM_PATH, DEFAULT_IDLE_S, DEFAULT_MAX_NODES, DEFAULT_MAX_ENDPOINTS, DEFAULT_MAX_MATCHES,
-	       DEFAULT_MAX_NODES_PER_UID, DEFAULT_MAX_ENDPOINTS_PER_NODE, DEFAULT_MAX_BYTES_PER_UID >> 30);
+	printf("  %-33s %s", option, text);
+	if (initial[0])
+		printf("%s[%s]", text[0] ? " " : "", initial);
+	putchar('\n');
 }
 
-static const char *option_name(int value)
+static void help_setting(const struct setting *setting)
 {
-	for (const struct option *o = long_options; o->name; o++) {
-		if (o->val == value)
-			return o->name;
-	}
-	return "?";
+	char option[64], number[32];
+	const char *initial = setting->shown;
+
+	if (!setting->help)
+		return;
+	if (setting->argument)
+		snprintf(option, sizeof(option), "--%s %s", setting->option, setting->argument);
+	else
+		snprintf(option, sizeof(option), "--%s", setting->option);
+	if (!initial)
+		initial = setting->argument ? setting_default(setting, number) : "";
+	help_line(option, setting->help, initial);
 }
 
-static int wrong(int option, const char *value, const char *expected)
+static void print_help(const char *default_config)
 {
-	fprintf(stderr, "zcp-router: --%s takes %s, not '%s'\n", option_name(option), expected, value);
+	char idle[16];
+
+	puts("Usage: zcp-router [OPTION]...\n"
+	     "\n"
+	     "Introduces the zcp nodes of this machine to each other and hands out their shared memory.\n");
+	help_line("--config FILE", "read settings from it; for the system's socket", default_config);
+	for (size_t i = 0; i < N_SETTINGS; i++)
+		help_setting(&settings[i]);
+	help_line("--detectors LIST", "notice exits by these only, of bpf,pidfd,socket,heartbeat", "");
+	help_line("--any-directory", "accept a directory for the socket that others can write", "");
+	snprintf(idle, sizeof(idle), "%d", DEFAULT_IDLE_S);
+	help_line("--exit-when-idle[=SECONDS]", "end when nobody was connected for so long", idle);
+	help_line("-v, --verbose", "say who comes and goes", "");
+	help_line("-q, --quiet", "say errors only", "");
+	help_line("-h, --help", "print this and exit", "");
+	help_line("    --version", "print the version and exit", "");
+	puts("\n"
+	     "Runs in the foreground until SIGTERM, SIGINT or SIGHUP. Manual: zcp-router(8), zcp-router.conf(5).");
+}
+
+/* --- the command line ----------------------------------------------------------------------------- */
+
+static int wrong(const char *option, const char *value, const char *expected)
+{
+	fprintf(stderr, "zcp-router: --%s takes %s, not '%s'\n", option, expected, value);
 	return -EINVAL;
 }
 
-static int parse_number(int option, const char *value, uint64_t min, uint64_t max, uint64_t *result)
+static int parse_idle(struct router_options *router, const char *value)
 {
-	char expected[80], *end;
-	unsigned long long n;
-
-	errno = 0;
-	n = strtoull(value, &end, 10);
-	if (errno || end == value || *end || value[0] < '0' || value[0] > '9' || n < min || n > max) {
-		snprintf(expected, sizeof(expected), "a number from %llu to %llu", (unsigned long long)min, (unsigned long long)max);
-		return wrong(option, value, expected);
-	}
-	*result = n;
-	return 0;
-}
-
-static int parse_count(int option, const char *value, uint32_t max, uint32_t *result)
-{
-	uint64_t n;
-	int r = parse_number(option, value, 1, max, &n);
-
-	if (r < 0)
-		return r;
-	*result = (uint32_t)n;
-	return 0;
-}
-
-static int parse_size(int option, const char *value, uint64_t *result)
-{
-	static const char suffixes[] = "KMGT";
-	char *end;
-	unsigned long long n;
-	unsigned int shift = 0;
-
-	errno = 0;
-	n = strtoull(value, &end, 10);
-	if (*end && strchr(suffixes, *end)) {
-		shift = 10 * (unsigned int)(strchr(suffixes, *end) - suffixes + 1);
-		end++;
-	}
-	if (errno || *end || value[0] < '0' || value[0] > '9' || !n || n > UINT64_MAX >> shift)
-		return wrong(option, value, "a size such as 512M or 64G");
-	*result = n << shift;
-	return 0;
-}
-
-static int parse_loop(const char *value, enum loop_kind *kind)
-{
-	if (!strcmp(value, "auto"))
-		*kind = LOOP_AUTO;
-	else if (!strcmp(value, "io_uring"))
-		*kind = LOOP_URING;
-	else if (!strcmp(value, "epoll"))
-		*kind = LOOP_EPOLL;
-	else
-		return wrong(OPTION_LOOP, value, "io_uring, epoll or auto");
-	return 0;
-}
-
-static int parse_mode(const char *value, int *mode)
-{
-	char *end;
-	unsigned long n = strtoul(value, &end, 8);
-
-	if (*end || value[0] < '0' || value[0] > '7' || n > 0777)
-		return wrong(OPTION_SOCKET_MODE, value, "an octal mode such as 0660");
-	*mode = (int)n;
-	return 0;
-}
-
-static int parse_idle(const char *value, struct router_options *options)
-{
+	char expected[SETTING_EXPECTED_BYTES];
 	uint64_t seconds = DEFAULT_IDLE_S;
-	int r = value ? parse_number(OPTION_EXIT_WHEN_IDLE, value, 0, 86400u * 365, &seconds) : 0;
 
-	options->exit_when_idle = true;
-	options->idle_ns = seconds * 1000000000u;
-	return r;
+	if (value && setting_number(value, 0, 86400u * 365, &seconds, expected) < 0)
+		return wrong("exit-when-idle", value, expected);
+	router->exit_when_idle = true;
+	router->idle_ns = seconds * 1000000000u;
+	return 0;
 }
 
-static int parse_one(struct options *options, int option)
+static const struct setting *find_detector(const char *name, size_t n)
 {
-	struct router_options *router = &options->router;
+	for (size_t i = 0; i < N_SETTINGS; i++)
+		if (settings[i].kind == SETTING_DETECTOR && strlen(settings[i].key) == n && !strncmp(settings[i].key, name, n))
+			return &settings[i];
+	return NULL;
+}
 
+/* Decides about all of them, whatever the file says. */
+static int parse_detectors(struct command_line *line, const char *list)
+{
+	unsigned int detectors = 0;
+
+	for (const char *name = list;; name++) {
+		size_t n = strcspn(name, ",");
+		const struct setting *setting = find_detector(name, n);
+
+		if (!setting)
+			return wrong("detectors", list, "a list such as bpf,pidfd,socket,heartbeat");
+		detectors |= (unsigned int)setting->max;
+		name += n;
+		if (!*name)
+			break;
+	}
+	line->options->router.detectors = detectors;
+	for (size_t i = 0; i < N_SETTINGS; i++)
+		if (settings[i].kind == SETTING_DETECTOR)
+			line->given |= 1ull << i;
+	return 0;
+}
+
+static int parse_setting(struct command_line *line, size_t index, const char *value)
+{
+	char expected[SETTING_EXPECTED_BYTES];
+
+	if (setting_parse(&settings[index], line->options, value, expected) < 0)
+		return wrong(settings[index].option, value, expected);
+	line->given |= 1ull << index;
+	return 0;
+}
+
+static int parse_one(struct command_line *line, int option, const char *default_config)
+{
+	struct options *options = line->options;
+
+	if (option >= FIRST_SETTING)
+		return parse_setting(line, (size_t)(option - FIRST_SETTING), optarg);
 	switch (option) {
 	case OPTION_ANY_DIRECTORY:
 		options->socket.any_directory = true;
 		return 0;
 	case OPTION_CONFIG:
-		fprintf(stderr, "zcp-router: --config is reserved, this version reads no configuration file\n");
-		return -EINVAL;
+		line->config = optarg;
+		return 0;
+	case OPTION_DETECTORS:
+		return parse_detectors(line, optarg);
 	case OPTION_EXIT_WHEN_IDLE:
-		return parse_idle(optarg, router);
-	case OPTION_LOOP:
-		return parse_loop(optarg, &router->loop);
-	case OPTION_MAX_BYTES_PER_UID:
-		return parse_size(option, optarg, &router->max_bytes_per_uid);
-	case OPTION_MAX_ENDPOINTS:
-		return parse_count(option, optarg, 1u << 20, &router->max_endpoints);
-	case OPTION_MAX_ENDPOINTS_PER_NODE:
-		return parse_count(option, optarg, 1u << 20, &router->max_endpoints_per_node);
-	case OPTION_MAX_MATCHES:
-		return parse_count(option, optarg, 1u << 24, &router->max_matches);
-	case OPTION_MAX_NODES:
-		return parse_count(option, optarg, 1u << 20, &router->max_nodes);
-	case OPTION_MAX_NODES_PER_UID:
-		return parse_count(option, optarg, 1u << 20, &router->max_nodes_per_uid);
+		return parse_idle(&options->router, optarg);
 	case OPTION_PASS_RIGHTS:
-		router->pass_rights = true;
+		options->router.pass_rights = true;
 		return 0;
-	case OPTION_SOCKET:
-		if (!optarg[0])
-			return wrong(option, optarg, "a path");
-		options->socket.path = optarg;
-		return 0;
-	case OPTION_SOCKET_MODE:
-		return parse_mode(optarg, &options->socket.mode);
 	case 'q':
 		options->log_level = LOG_LEVEL_QUIET;
 		return 0;
@@ -211,7 +181,7 @@ static int parse_one(struct options *options, int option)
 		options->log_level = LOG_LEVEL_VERBOSE;
 		return 0;
 	case 'h':
-		print_help();
+		print_help(default_config);
 		return 1;
 	case 'V':
 		printf("zcp-router %s\n", PACKAGE_VERSION);
@@ -221,22 +191,21 @@ static int parse_one(struct options *options, int option)
 	}
 }
 
-int options_parse(struct options *options, int argc, char **argv)
+static int parse_arguments(struct command_line *line, int argc, char **argv, const char *default_config)
 {
-	static char name[] = "zcp-router";
+	struct option list[N_PLAIN + N_SETTINGS + 1] = { 0 };
+	size_t n = N_PLAIN;
 	int option;
 
-	*options = (struct options){
-		.router = { .loop = LOOP_AUTO, .max_nodes = DEFAULT_MAX_NODES, .max_endpoints = DEFAULT_MAX_ENDPOINTS,
-			    .max_matches = DEFAULT_MAX_MATCHES, .max_nodes_per_uid = DEFAULT_MAX_NODES_PER_UID,
-			    .max_endpoints_per_node = DEFAULT_MAX_ENDPOINTS_PER_NODE, .max_bytes_per_uid = DEFAULT_MAX_BYTES_PER_UID },
-		.socket = { .mode = -1 },
-		.log_level = LOG_LEVEL_NORMAL,
-	};
-	if (argc > 0)
-		argv[0] = name;	/* what getopt prints before its complaint */
-	while ((option = getopt_long(argc, argv, "hqv", long_options, NULL)) >= 0) {
-		int r = parse_one(options, option);
+	memcpy(list, plain_options, sizeof(plain_options));
+	for (size_t i = 0; i < N_SETTINGS; i++) {
+		if (!settings[i].option)
+			continue;
+		list[n++] = (struct option){ settings[i].option, settings[i].argument ? required_argument : no_argument, NULL,
+					     FIRST_SETTING + (int)i };
+	}
+	while ((option = getopt_long(argc, argv, "hqv", list, NULL)) >= 0) {
+		int r = parse_one(line, option, default_config);
 
 		if (r)
 			return r;
@@ -245,5 +214,66 @@ int options_parse(struct options *options, int argc, char **argv)
 		fprintf(stderr, "zcp-router: unexpected argument '%s'\n", argv[optind]);
 		return -EINVAL;
 	}
+	return 0;
+}
+
+/* --- all of it ------------------------------------------------------------------------------------ */
+
+/* What is right value by value and wrong together. */
+static int check(const struct router_options *o)
+{
+	const char *file = o->config_path ? o->config_path : "", *colon = o->config_path ? ": " : "";
+
+	if (!o->detectors) {
+		fprintf(stderr, "zcp-router: %s%sno detector of exits is left: allow at least one of bpf, pidfd, socket, heartbeat\n",
+			file, colon);
+		return -EINVAL;
+	}
+	if (o->timeout_ms <= o->scan_ms || o->timeout_ms <= 2 * o->heartbeat_ms) {
+		fprintf(stderr, "zcp-router: %s%sa heartbeat timeout of %u ms is not longer than the scan interval of %u ms and twice the "
+			"%u ms between touches: raise --heartbeat-timeout-ms, timeout-ms in [heartbeat]\n", file, colon, o->timeout_ms,
+			o->scan_ms, o->heartbeat_ms);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static void derive(struct router_options *router)
+{
+	if (!router->max_endpoints_per_uid)
+		router->max_endpoints_per_uid = router->max_endpoints - router->max_endpoints / 8;
+	if (!router->max_matches_per_uid)
+		router->max_matches_per_uid = router->max_matches - router->max_matches / 8;
+}
+
+int options_parse(struct options *options, int argc, char **argv, const char *default_config)
+{
+	static char name[] = "zcp-router";
+	struct command_line line = { .options = options };
+	int r;
+
+	*options = (struct options){ .log_level = LOG_LEVEL_NORMAL };
+	settings_init(options);
+	if (argc > 0)
+		argv[0] = name;	/* what getopt prints before its complaint */
+	r = parse_arguments(&line, argc, argv, default_config);
+	if (r)
+		return r;
+	if (options->socket_path[0])
+		options->socket.path = options->socket_path;
+	if (!line.config && socket_is_system(&options->socket) && access(default_config, F_OK) == 0)
+		line.config = default_config;
+	if (line.config) {
+		r = config_file_read(options, line.config, line.given);
+		if (r < 0)
+			return r;
+		options->router.config_path = realpath(line.config, options->config_path) ? options->config_path : line.config;
+	}
+	r = check(&options->router);
+	if (r < 0)
+		return r;
+	if (options->socket_path[0])
+		options->socket.path = options->socket_path;
+	derive(&options->router);
 	return 0;
 }

@@ -21,6 +21,7 @@
 #define SO_PASSRIGHTS 83	/* Linux 6.16 */
 #endif
 
+
 const char *peer_name(const struct peer *peer, char text[static 160])
 {
 	if (peer->node)
@@ -64,11 +65,8 @@ int peer_accept(struct router *router, int fd)
 	socklen_t length = sizeof(credentials);
 	struct quota_user *user;
 	struct peer *peer;
-	int zero = 0, r;
+	int r;
 
-	/* Not fatal: without it descriptors that a client sends are closed as they arrive. */
-	if (!router->options.pass_rights)
-		setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &zero, sizeof(zero));
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0) {
 		refuse(&refusal, -errno, "the kernel does not say who you are: %s", strerror(errno));
 		return turn_away(router, fd, &refusal);
@@ -82,7 +80,7 @@ int peer_accept(struct router *router, int fd)
 	r = quota_charge(user, QUOTA_CONNECTIONS, 1, &refusal);
 	if (r)
 		goto fail_alloc;
-	r = quota_charge(user, QUOTA_FDS, 1, &refusal);
+	r = quota_charge(user, QUOTA_FDS, FDS_OF_A_PEER, &refusal);
 	if (r)
 		goto fail_connections;
 	r = loop_attach(router->loop, &peer->link, fd);
@@ -95,12 +93,14 @@ int peer_accept(struct router *router, int fd)
 	peer->pid = credentials.pid;
 	peer->uid = credentials.uid;
 	peer->gid = credentials.gid;
+	peer->since_ns = clock_now_ns();
 	DL_APPEND(router->peers, peer);
 	router->n_peers++;
+	detector_attach(&router->detector, peer, fd);
 	return 0;
 
 fail_fds:
-	quota_release(user, QUOTA_FDS, 1);
+	quota_release(user, QUOTA_FDS, FDS_OF_A_PEER);
 fail_connections:
 	quota_release(user, QUOTA_CONNECTIONS, 1);
 fail_alloc:
@@ -199,7 +199,7 @@ void peer_disconnect(struct peer *peer, enum wire_cause cause, uint32_t request,
 		return;
 	}
 	if (peer->node)
-		router_retire_node(peer->router, peer->node, cause);
+		router_retire_node(peer->router, peer->node, &(struct departure){ .cause = cause });
 	outbox_clear_unsent(peer);
 	if (!refusal) {
 		hang_up(peer);
@@ -215,17 +215,113 @@ void peer_disconnect(struct peer *peer, enum wire_cause cause, uint32_t request,
 	outbox_push(peer);
 }
 
-int peer_ended(struct peer *peer, int error)
+/* A tick's time was taken before what happens in the tick. */
+static bool is_over(uint64_t now_ns, uint64_t since_ns, uint64_t patience_ns)
 {
-	char name[160];
+	return now_ns > since_ns && now_ns - since_ns >= patience_ns;
+}
+
+/* Only the first of several reasons counts: afterwards there is no node. */
+static void depart(struct peer *peer, const struct departure *why, unsigned int found_by)
+{
+	struct router *router = peer->router;
 
 	if (peer->node) {
-		log_verbose("%s is gone without a goodbye%s%s", peer_name(peer, name), error ? ": " : "",
-			    error ? strerror(-error) : "");
-		router_retire_node(peer->router, peer->node, WIRE_CAUSE_DIED);
+		if (why->cause == WIRE_CAUSE_DIED)
+			view_count_found(&router->view, found_by);
+		router_retire_node(router, peer->node, why);
 	}
 	hang_up(peer);
+}
+
+static void depart_dead(struct peer *peer)
+{
+	const struct departure why = { .cause = WIRE_CAUSE_DIED, .exit = peer->exit };
+	char name[160];
+
+	if (peer->node)
+		log_verbose("%s has died", peer_name(peer, name));
+	depart(peer, &why, peer->found_by);
+}
+
+void peer_process_ended(struct peer *peer, const struct departure *why, unsigned int found_by)
+{
+	peer->process_ended = true;
+	peer->exit = why->exit;
+	peer->found_by = found_by;
+	if (peer->ended_ns || peer->state >= PEER_LEAVING)
+		depart_dead(peer);
+	else
+		loop_shut(&peer->link);
+}
+
+/* An end of file without a goodbye: ask who knows more, or else wait for the tick. */
+int peer_ended(struct peer *peer, int error)
+{
+	struct router *router = peer->router;
+	char name[160];
+
+	peer->ended_ns = clock_now_ns();
+	if (peer->process_ended || !peer->node || peer->state >= PEER_LEAVING) {
+		depart_dead(peer);
+		return 0;
+	}
+	detector_look(&router->detector, peer);
+	if (peer->state == PEER_GONE)
+		return 0;
+	log_verbose("%s has closed its connection without a goodbye%s%s", peer_name(peer, name), error ? ": " : "",
+		    error ? strerror(-error) : "");
+	if (router->detector.in_use & DIRECTORY_DETECTOR_SOCKET && !detector_vouches(&router->detector, peer))
+		depart(peer, &(struct departure){ .cause = WIRE_CAUSE_DIED }, DIRECTORY_DETECTOR_SOCKET);
 	return 0;
+}
+
+/* A process that is about to die has closed its socket a moment before anybody can see more. */
+static void check_left(struct peer *peer, uint64_t now_ns)
+{
+	struct router *router = peer->router;
+	char name[160];
+
+	if (!peer->ended_ns || peer->state >= PEER_LEAVING || !(router->detector.in_use & DIRECTORY_DETECTOR_SOCKET))
+		return;
+	if (!is_over(now_ns, peer->ended_ns, (uint64_t)router->options.scan_ms * 1000000 / 2))
+		return;
+	detector_look(&router->detector, peer);
+	if (peer->state == PEER_GONE)
+		return;
+	log_verbose("%s has left, its process lives", peer_name(peer, name));
+	depart(peer, &(struct departure){ .cause = WIRE_CAUSE_LEFT }, 0);
+}
+
+static void check_joined(struct peer *peer, uint64_t now_ns)
+{
+	struct refusal refusal;
+	char name[160];
+
+	if (peer->state > PEER_GREETED || peer->doomed || !is_over(now_ns, peer->since_ns, ROUTER_HELLO_PATIENCE_NS))
+		return;
+	refuse(&refusal, -ETIMEDOUT, "the client has not joined within %llu s of connecting: it must send HELLO and map its node page",
+	       ROUTER_HELLO_PATIENCE_NS / 1000000000);
+	log_peer("%s is disconnected: %s", peer_name(peer, name), refusal.text);
+	view_count_refusal(&peer->router->view);
+	peer_disconnect(peer, WIRE_CAUSE_EVICTED, 0, &refusal);
+}
+
+void peer_silent(struct peer *peer)
+{
+	depart(peer, &(struct departure){ .cause = WIRE_CAUSE_DIED }, DIRECTORY_DETECTOR_HEARTBEAT);
+}
+
+void peer_abandon(struct peer *peer)
+{
+	hang_up(peer);
+}
+
+void peer_retire_quietly(struct peer *peer)
+{
+	assert(peer->state == PEER_GONE);
+	if (peer->node)
+		router_retire_node(peer->router, peer->node, &(struct departure){ .cause = WIRE_CAUSE_CLOSED });
 }
 
 int peer_detached(struct peer *peer)
@@ -234,7 +330,8 @@ int peer_detached(struct peer *peer)
 
 	assert(!peer->node && !peer->sending);
 	outbox_clear_unsent(peer);
-	quota_release(peer->user, QUOTA_FDS, 1);
+	detector_detach(&router->detector, peer);
+	quota_release(peer->user, QUOTA_FDS, FDS_OF_A_PEER);
 	quota_release(peer->user, QUOTA_CONNECTIONS, 1);
 	quota_put(peer->user);
 	DL_DELETE(router->peers, peer);
@@ -267,14 +364,18 @@ int peer_drained(struct peer *peer)
 	return 0;
 }
 
-void peer_tick(struct peer *peer, uint64_t now_ns)
+void peer_tick(struct peer *peer, uint64_t now_ns, bool grace)
 {
 	if (peer->backing_off) {
 		peer->backing_off = false;
 		outbox_push(peer);
 	}
-	if (peer->state == PEER_LEAVING && now_ns - peer->leaving_since_ns > ROUTER_LEAVING_PATIENCE_NS)
+	if (peer->state == PEER_LEAVING && is_over(now_ns, peer->leaving_since_ns, ROUTER_LEAVING_PATIENCE_NS))
 		hang_up(peer);
+	if (grace)
+		peer->since_ns = now_ns;
+	check_joined(peer, now_ns);
+	check_left(peer, now_ns);
 }
 
 /* What message_receive's judgement means for the peer. */
@@ -293,26 +394,41 @@ static int judge_malformed(int error, const union wire_message *message, struct 
 	}
 }
 
-static int accept_message(const struct loop_received *received, struct refusal *refusal)
+static bool takes_fds(const struct peer *peer, uint16_t type)
 {
-	int fds[WIRE_FDS_MAX] = { -1, -1 };
+	return (type == WIRE_REJOIN && peer->state == PEER_NEW) ||
+	       (type == WIRE_ENDPOINT_RESUME && peer->state == PEER_JOINED && peer->node->resuming);
+}
+
+static int accept_message(const struct peer *peer, const struct loop_received *received, int fds[WIRE_FDS_MAX],
+			  struct refusal *refusal)
+{
 	int r = message_accept(received->message, received->size, received->flags, received->control, received->control_length,
 			       fds);
-	bool with_fds = false;
 
-	for (int i = 0; i < WIRE_FDS_MAX; i++) {
-		with_fds |= fds[i] >= 0;
-		fd_close(fds[i]);
-	}
+	if (r == -EMFILE && takes_fds(peer, received->message->header.type))
+		return refuse(refusal, -EMFILE, "the router has no free file descriptor: raise its RLIMIT_NOFILE (LimitNOFILE= of its "
+			      "unit)");
 	if (r < 0)
 		return judge_malformed(r, received->message, refusal);
-	if (with_fds)
+	if (wire_fds(received->message->header.type) && !takes_fds(peer, received->message->header.type))
 		return violate(refusal, -EPROTO, "a message came with descriptors: the router takes none");
 	return 0;
 }
 
+/* Most nodes send none ever: then the kernel may refuse them, and with them their price in our table. */
+void peer_accept_fds(struct peer *peer, bool accept)
+{
+	int value = accept;
+
+	/* Not fatal: without it descriptors that a client sends are closed as they arrive. */
+	if (!peer->router->options.pass_rights)
+		setsockopt(peer->link.fd, SOL_SOCKET, SO_PASSRIGHTS, &value, sizeof(value));
+}
+
 int peer_received(struct peer *peer, const struct loop_received *received)
 {
+	int fds[WIRE_FDS_MAX] = { -1, -1 };
 	struct refusal refusal;
 	uint32_t request = 0;
 	char name[160];
@@ -323,13 +439,15 @@ int peer_received(struct peer *peer, const struct loop_received *received)
 		return 0;
 	}
 	view_count_message(&peer->router->view);
-	r = accept_message(received, &refusal);
+	r = accept_message(peer, received, fds, &refusal);
 	if (!r) {
 		request = received->message->header.request;
-		r = router_dispatch(peer, received->message, &refusal);
-	} else if (refusal.error == -EPROTONOSUPPORT) {
+		r = router_dispatch(peer, received->message, fds, &refusal);
+	} else if (refusal.error == -EPROTONOSUPPORT || r == REFUSED) {
 		request = received->message->header.request;
 	}
+	for (int i = 0; i < WIRE_FDS_MAX; i++)
+		fd_close(fds[i]);
 	if (r <= 0)
 		return r;
 

@@ -7,6 +7,11 @@
  *	NEW --HELLO--> GREETED --SEGMENT_MAPPED (node page)--> JOINED --GOODBYE, end of file--> GONE
  *	any --violation, queue overflow--> LEAVING --told why, or patience over--> GONE
  *
+ * An end of file is a hint (detector.h): while the process lives, or may, the peer stays as it is
+ * until a tick finds that nobody has reported an end, and has then LEFT. A process that has ended
+ * is told to each of its peers. What those had sent before is still read, since it may be a
+ * GOODBYE, and only the end of file that follows retires them.
+ *
  * What a peer does never recurses into another peer: sending to one whose queue is full only marks
  * it doomed, and router_settle() retires the doomed between two events.
  *
@@ -29,13 +34,16 @@
 #include "router/quota.h"
 #include "router/refusal.h"
 
+#define FDS_OF_A_PEER 2u	/* socket and pidfd */
 #define PEER_QUEUE_MESSAGES 8192u
 #define PEER_QUEUE_BYTES (1u << 20)
 #define PEER_OPTIONAL_MESSAGES (PEER_QUEUE_MESSAGES / 4)
 #define PEER_OPTIONAL_BYTES (PEER_QUEUE_BYTES / 4)
 
+struct departure;
 struct router;
 struct node;
+struct process;
 struct segment;
 
 enum peer_state {
@@ -68,6 +76,8 @@ struct peer {
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
+	struct wire_process process;	/* who it is to others; filled in when it is accepted */
+	struct process *shared;		/* detector.h; NULL: nobody watches the process */
 	enum peer_state state;
 	struct node *node;
 	struct outbox_entry *outbox;
@@ -77,8 +87,14 @@ struct peer {
 	bool backing_off;		/* ETOOMANYREFS: wait for the tick */
 	bool doomed;
 	enum wire_cause doom_cause;
+	uint64_t since_ns;		/* when it connected, or later: our own last stall */
 	uint64_t leaving_since_ns;
+	uint64_t ended_ns;		/* end of file, 0: not yet */
+	bool process_ended;
+	struct wire_exit exit;		/* how it ended, and who found it: DIRECTORY_DETECTOR_* */
+	unsigned int found_by;
 	struct peer *prev, *next;
+	struct peer *process_prev, *process_next;
 	struct peer *doomed_next;
 };
 
@@ -121,7 +137,22 @@ int peer_ended(struct peer *peer, int error);
 int peer_sent(struct peer *peer, int result);
 int peer_drained(struct peer *peer);
 int peer_detached(struct peer *peer);
-void peer_tick(struct peer *peer, uint64_t now_ns);
+
+/* Whether the kernel shall let descriptors from it pass: until it has said HELLO, and while it comes back. */
+void peer_accept_fds(struct peer *peer, bool accept);
+
+/* After our own stall, @grace, nobody's patience counts. */
+void peer_tick(struct peer *peer, uint64_t now_ns, bool grace);
+
+/* Its process has ended, as the detector @found_by says. Comes once. */
+void peer_process_ended(struct peer *peer, const struct departure *why, unsigned int found_by);
+
+/* Its connection has ended, nobody else watches the process, and its heart does not beat any more. */
+void peer_silent(struct peer *peer);
+
+/* The router leaves: hang up, and retire the node so that nobody hears of it. In this order for all peers. */
+void peer_abandon(struct peer *peer);
+void peer_retire_quietly(struct peer *peer);
 
 /* How log lines name it. */
 const char *peer_name(const struct peer *peer, char text[static 160]);

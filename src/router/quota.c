@@ -46,7 +46,7 @@ struct quota_user *quota_put(struct quota_user *user)
 	return NULL;
 }
 
-static int over(struct quota_user *user, enum quota_kind kind, struct refusal *refusal)
+static int over(const struct quota_user *user, enum quota_kind kind, struct refusal *refusal)
 {
 	unsigned long long limit = user->quota->limits[kind];
 
@@ -57,21 +57,37 @@ static int over(struct quota_user *user, enum quota_kind kind, struct refusal *r
 	case QUOTA_NODES:
 		return refuse(refusal, -EDQUOT, "uid %u has %llu nodes already: close some, or start zcp-router with a "
 			      "larger --max-nodes-per-uid", user->uid, limit);
+	case QUOTA_ENDPOINTS:
+		return refuse(refusal, -EDQUOT, "uid %u has %llu endpoints already: close some, or start zcp-router with a larger "
+			      "--max-endpoints-per-uid", user->uid, limit);
+	case QUOTA_MATCHES:
+	case QUOTA_CLAIMS:
+		return refuse(refusal, -EDQUOT, "uid %u would have more than %llu connections between endpoints: close some "
+			      "endpoints, or start zcp-router with a larger --max-matches-per-uid", user->uid, limit);
 	case QUOTA_BYTES:
 		return refuse(refusal, -EDQUOT, "uid %u would have more than %llu bytes of segments: use smaller depths or "
 			      "payloads, or start zcp-router with a larger --max-bytes-per-uid", user->uid, limit);
 	default:
-		return refuse(refusal, -EMFILE, "uid %u uses all descriptors the router has for one user: raise the router's "
-			      "RLIMIT_NOFILE (LimitNOFILE= of its unit)", user->uid);
+		return refuse(refusal, -EDQUOT, "uid %u would have more than %llu descriptors open in the router: close some "
+			      "endpoints, or start zcp-router with a larger --max-fds-per-uid or RLIMIT_NOFILE (LimitNOFILE= of its unit)",
+			      user->uid, limit);
 	}
+}
+
+int quota_check(const struct quota_user *user, enum quota_kind kind, uint64_t amount, struct refusal *refusal)
+{
+	if (user->used[kind] > user->quota->limits[kind] || amount > user->quota->limits[kind] - user->used[kind])
+		return over(user, kind, refusal);
+	return 0;
 }
 
 int quota_charge(struct quota_user *user, enum quota_kind kind, uint64_t amount, struct refusal *refusal)
 {
-	if (user->used[kind] > user->quota->limits[kind] || amount > user->quota->limits[kind] - user->used[kind])
-		return over(user, kind, refusal);
-	user->used[kind] += amount;
-	return 0;
+	int r = quota_check(user, kind, amount, refusal);
+
+	if (!r)
+		user->used[kind] += amount;
+	return r;
 }
 
 void quota_release(struct quota_user *user, enum quota_kind kind, uint64_t amount)

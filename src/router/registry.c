@@ -14,15 +14,18 @@
 #include "common/name.h"
 #include "router/peer.h"
 
-void registry_init(struct registry *registry, struct view *view, uint32_t max_endpoints_per_node)
+void registry_init(struct registry *registry, struct view *view, const struct registry_limits *limits)
 {
+	/* microseconds since boot: no router gives out ids that fast, so no later one gives out those of an earlier one */
+	uint64_t first = clock_now_ns() / 1000 + 1;
+
 	*registry = (struct registry){
-		.next_node = 1,
-		.next_endpoint = 1,
-		.next_segment = 1,
-		.next_match = 1,
+		.next_node = first,
+		.next_endpoint = first,
+		.next_segment = first,
+		.next_match = first,
 		.view = view,
-		.max_endpoints_per_node = max_endpoints_per_node,
+		.limits = *limits,
 	};
 }
 
@@ -34,8 +37,9 @@ static int no_memory(struct refusal *refusal)
 /* --- nodes ---------------------------------------------------------------------------------------- */
 
 int registry_new_node(struct registry *registry, struct node **nodep, struct peer *peer, struct quota_user *user,
-		      const char *name, struct refusal *refusal)
+		      const char *name, uint64_t id, struct refusal *refusal)
 {
+	char label[SEGMENT_LABEL_BYTES];
 	struct node *node;
 	uint32_t row;
 	int r;
@@ -51,12 +55,15 @@ int registry_new_node(struct registry *registry, struct node **nodep, struct pee
 		r = no_memory(refusal);
 		goto fail_row;
 	}
-	r = segment_new(&node->page, registry->view, user, registry->next_segment, NODE_PAGE_BYTES, "node", false, refusal);
+	node->id = id ? id : registry->next_node;
+	segment_label(label, "node", peer->uid, node->id, 0);
+	r = segment_new(&node->page, registry->view, user, registry->next_segment, NODE_PAGE_BYTES, label, false, refusal);
 	if (r)
 		goto fail_node;
 
 	registry->next_segment++;
-	node->id = registry->next_node++;
+	if (!id)
+		registry->next_node++;
 	node->peer = peer;
 	node->user = quota_ref(user);
 	name_to_field(node->name, sizeof(node->name), name);
@@ -65,6 +72,7 @@ int registry_new_node(struct registry *registry, struct node **nodep, struct pee
 	node->gid = peer->gid;
 	node->row = row;
 	node->since_ns = clock_now_ns();
+	node->serial = ++registry->last_serial;
 	node->heartbeat_changed_ns = node->since_ns;
 	node->segment_bytes = NODE_PAGE_BYTES;
 	DL_APPEND(registry->nodes, node);
@@ -81,6 +89,11 @@ fail_quota:
 	return r;
 }
 
+uint32_t registry_node_fds(const struct node *node)
+{
+	return FDS_OF_A_PEER + node->page->n_fds + FDS_OF_AN_ENDPOINT * node->n_endpoints;
+}
+
 void registry_free_node(struct registry *registry, struct node *node)
 {
 	assert(!node->endpoints);
@@ -93,6 +106,16 @@ void registry_free_node(struct registry *registry, struct node *node)
 	DL_DELETE(registry->nodes, node);
 	registry->n_nodes--;
 	free(node);
+}
+
+struct node *registry_find_node(struct registry *registry, uint64_t id)
+{
+	struct node *node;
+
+	DL_FOREACH(registry->nodes, node)
+		if (node->id == id)
+			return node;
+	return NULL;
 }
 
 /* --- topics --------------------------------------------------------------------------------------- */
@@ -177,26 +200,32 @@ static int check_type(const struct topic *topic, const struct wire_type_info *ty
 /* --- endpoints ------------------------------------------------------------------------------------ */
 
 static int create_endpoint(struct registry *registry, struct endpoint **endpointp, struct node *node,
-			   const struct wire_endpoint_open *open, uint64_t bytes, uint32_t row, struct refusal *refusal)
+			   const struct wire_endpoint_open *open, uint64_t bytes, uint32_t row, uint64_t id, int *fds,
+			   struct refusal *refusal)
 {
 	struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
+	char label[SEGMENT_LABEL_BYTES];
 	int r;
 
 	if (!endpoint)
 		return no_memory(refusal);
-	r = segment_new(&endpoint->segment, registry->view, node->user, registry->next_segment, bytes,
-			open->kind == WIRE_PUBLISHER ? "data" : "lanes", true, refusal);
+	endpoint->id = id ? id : registry->next_endpoint;
+	segment_label(label, open->kind == WIRE_PUBLISHER ? "data" : "lanes", node->uid, node->id, endpoint->id);
+	if (fds)
+		r = segment_adopt(&endpoint->segment, registry->view, node->user, registry->next_segment, bytes, label, fds, refusal);
+	else
+		r = segment_new(&endpoint->segment, registry->view, node->user, registry->next_segment, bytes, label, true, refusal);
 	if (r) {
 		free(endpoint);
 		return r;
 	}
-	endpoint->id = registry->next_endpoint;
 	endpoint->node = node;
 	endpoint->kind = (enum wire_endpoint_kind)open->kind;
 	endpoint->flags = open->flags;
 	endpoint->request = open->header.request;
 	endpoint->row = row;
 	endpoint->since_ns = clock_now_ns();
+	endpoint->serial = ++registry->last_serial;
 	if (open->type.name[0])
 		endpoint->type = open->type;
 	if (open->kind == WIRE_PUBLISHER) {
@@ -213,21 +242,41 @@ static int create_endpoint(struct registry *registry, struct endpoint **endpoint
 		return no_memory(refusal);
 	}
 	registry->next_segment++;
-	registry->next_endpoint++;
+	if (!id)
+		registry->next_endpoint++;
 	*endpointp = endpoint;
 	return 0;
 }
 
-int registry_new_endpoint(struct registry *registry, struct endpoint **endpointp, struct node *node,
-			  const struct wire_endpoint_open *open, uint64_t bytes, struct refusal *refusal)
+/* What its node may have; what its user may have is charged where it is created. */
+static int check_node(const struct registry *registry, const struct node *node, uint64_t bytes, struct refusal *refusal)
+{
+	const struct registry_limits *limits = &registry->limits;
+	char name[48];
+
+	refusal_clip(name, sizeof(name), node->name);
+	if (node->n_endpoints >= limits->endpoints_per_node)
+		return refuse(refusal, -EDQUOT, "node %s has %u endpoints already: close some, or start zcp-router with a larger "
+			      "--max-endpoints-per-node", name, limits->endpoints_per_node);
+	if (registry_node_fds(node) + FDS_OF_AN_ENDPOINT > limits->fds_per_node)
+		return refuse(refusal, -EDQUOT, "node %s would have more than %u descriptors open in the router: close some endpoints, or "
+			      "start zcp-router with a larger --max-fds-per-node", name, limits->fds_per_node);
+	if (node->segment_bytes > limits->bytes_per_node || bytes > limits->bytes_per_node - node->segment_bytes)
+		return refuse(refusal, -EDQUOT, "node %s would have more than %llu bytes of segments: use smaller depths or payloads, or "
+			      "start zcp-router with a larger --max-bytes-per-node", name, (unsigned long long)limits->bytes_per_node);
+	return 0;
+}
+
+static int add_endpoint(struct registry *registry, struct endpoint **endpointp, struct node *node,
+			const struct wire_endpoint_open *open, uint64_t bytes, uint64_t id, int *fds, struct refusal *refusal)
 {
 	struct topic *topic;
 	uint32_t row;
 	int r;
 
-	if (node->n_endpoints >= registry->max_endpoints_per_node)
-		return refuse(refusal, -EDQUOT, "the node has %u endpoints already: close some, or start zcp-router with a larger "
-			      "--max-endpoints-per-node", node->n_endpoints);
+	r = check_node(registry, node, bytes, refusal);
+	if (r)
+		return r;
 	topic = get_topic(registry, &open->topic);
 	if (!topic)
 		return no_memory(refusal);
@@ -237,16 +286,22 @@ int registry_new_endpoint(struct registry *registry, struct endpoint **endpointp
 	r = view_take_row(&registry->view->endpoint_rows, &row, "endpoints", "--max-endpoints", refusal);
 	if (r)
 		goto fail_topic;
-	r = create_endpoint(registry, endpointp, node, open, bytes, row, refusal);
+	r = quota_charge(node->user, QUOTA_ENDPOINTS, 1, refusal);
 	if (r)
 		goto fail_row;
+	r = create_endpoint(registry, endpointp, node, open, bytes, row, id, fds, refusal);
+	if (r)
+		goto fail_quota;
 
 	join_topic(topic, *endpointp);
 	DL_APPEND2(node->endpoints, *endpointp, node_prev, node_next);
 	node->n_endpoints++;
 	node->segment_bytes += bytes;
+	view_put_node(registry->view, node);
 	return 0;
 
+fail_quota:
+	quota_release(node->user, QUOTA_ENDPOINTS, 1);
 fail_row:
 	view_drop_endpoint(registry->view, row);
 fail_topic:
@@ -254,16 +309,33 @@ fail_topic:
 	return r;
 }
 
+int registry_new_endpoint(struct registry *registry, struct endpoint **endpointp, struct node *node,
+			  const struct wire_endpoint_open *open, uint64_t bytes, struct refusal *refusal)
+{
+	return add_endpoint(registry, endpointp, node, open, bytes, 0, NULL, refusal);
+}
+
+int registry_resume_endpoint(struct registry *registry, struct endpoint **endpointp, struct node *node,
+			     const struct wire_endpoint_open *open, uint64_t bytes, uint64_t id, int fds[WIRE_FDS_MAX],
+			     struct refusal *refusal)
+{
+	return add_endpoint(registry, endpointp, node, open, bytes, id, fds, refusal);
+}
+
 void registry_free_endpoint(struct registry *registry, struct endpoint *endpoint)
 {
 	struct node *node = endpoint->node;
 
-	assert(!endpoint->matches);
+	assert(!endpoint->matches && !endpoint->claims);
+	if (endpoint->n_expected)
+		registry->n_expecting--;
 	view_drop_endpoint(registry->view, endpoint->row);
 	leave_topic(registry, endpoint);
 	DL_DELETE2(node->endpoints, endpoint, node_prev, node_next);
 	node->n_endpoints--;
 	node->segment_bytes -= endpoint->segment->bytes;
+	quota_release(node->user, QUOTA_ENDPOINTS, 1);
+	view_put_node(registry->view, node);
 	HASH_DEL(registry->endpoints, endpoint);
 	segment_unref(endpoint->segment);
 	free(endpoint);
@@ -279,8 +351,31 @@ struct endpoint *registry_find_endpoint(struct registry *registry, uint64_t id)
 
 /* --- matches -------------------------------------------------------------------------------------- */
 
+/* It counts against both ends' users, and once where those are the same. */
+static int charge_match(const struct endpoint *publisher, const struct endpoint *subscriber, struct refusal *refusal)
+{
+	struct quota_user *one = publisher->node->user, *other = subscriber->node->user;
+	int r = quota_charge(one, QUOTA_MATCHES, 1, refusal);
+
+	if (r || one == other)
+		return r;
+	r = quota_charge(other, QUOTA_MATCHES, 1, refusal);
+	if (r)
+		quota_release(one, QUOTA_MATCHES, 1);
+	return r;
+}
+
+static void release_match(const struct endpoint *publisher, const struct endpoint *subscriber)
+{
+	struct quota_user *one = publisher->node->user, *other = subscriber->node->user;
+
+	quota_release(one, QUOTA_MATCHES, 1);
+	if (one != other)
+		quota_release(other, QUOTA_MATCHES, 1);
+}
+
 int registry_new_match(struct registry *registry, struct match **matchp, struct endpoint *publisher,
-		       struct endpoint *subscriber, uint32_t flags, struct refusal *refusal)
+		       struct endpoint *subscriber, uint32_t flags, uint64_t id, struct refusal *refusal)
 {
 	struct match *match;
 	uint32_t row;
@@ -288,16 +383,22 @@ int registry_new_match(struct registry *registry, struct match **matchp, struct 
 
 	if (r)
 		return r;
+	r = charge_match(publisher, subscriber, refusal);
+	if (r) {
+		view_drop_match(registry->view, row);
+		return r;
+	}
 	match = calloc(1, sizeof(*match));
 	if (!match)
 		goto no_memory;
-	*match = (struct match){ .id = registry->next_match, .publisher = publisher, .subscriber = subscriber,
+	*match = (struct match){ .id = id ? id : registry->next_match, .publisher = publisher, .subscriber = subscriber,
 				 .flags = flags, .row = row };
 	HASH_ADD(hh, registry->matches, id, sizeof(match->id), match);
 	if (!table_added(match))
 		goto no_memory;
 
-	registry->next_match++;
+	if (!id)
+		registry->next_match++;
 	DL_APPEND2(publisher->matches, match, publisher_prev, publisher_next);
 	DL_APPEND2(subscriber->matches, match, subscriber_prev, subscriber_next);
 	publisher->n_matches++;
@@ -308,6 +409,7 @@ int registry_new_match(struct registry *registry, struct match **matchp, struct 
 
 no_memory:
 	free(match);
+	release_match(publisher, subscriber);
 	view_drop_match(registry->view, row);
 	return no_memory(refusal);
 }
@@ -315,6 +417,7 @@ no_memory:
 void registry_free_match(struct registry *registry, struct match *match)
 {
 	view_drop_match(registry->view, match->row);
+	release_match(match->publisher, match->subscriber);
 	DL_DELETE2(match->publisher->matches, match, publisher_prev, publisher_next);
 	DL_DELETE2(match->subscriber->matches, match, subscriber_prev, subscriber_next);
 	match->publisher->n_matches--;

@@ -25,6 +25,7 @@
 #include "router/table.h"
 #include "router/view.h"
 
+struct claim;
 struct outbox_entry;
 struct peer;
 
@@ -39,8 +40,11 @@ struct node {
 	uint32_t row;
 	uint32_t request;			/* of HELLO, until the node page is mapped */
 	uint64_t since_ns;
+	uint64_t serial;			/* ascending in the order of the list */
 	uint64_t segment_bytes;
 	bool unmonitored, unresponsive;
+
+	bool resuming;				/* between REJOIN and RESUME_END */
 
 	struct segment *page;			/* the node page */
 	const struct node_page *page_map;	/* NULL until sealed */
@@ -73,10 +77,15 @@ struct endpoint {
 	bool ready;
 	uint32_t row;
 	uint64_t since_ns;
+	uint64_t serial;			/* ascending in the order in which they came */
 	struct segment *segment;
 	struct match *matches;
 	uint32_t n_matches;
 	uint64_t held;				/* publisher: sum of max_held of its matches */
+	struct claim *claims;			/* claim.h */
+	uint32_t n_claims, n_claims_awaited;
+	uint32_t n_expected;			/* publisher that came back: those it waits for that have not been seen yet */
+	uint64_t resumed_ns;
 	struct endpoint *node_prev, *node_next;
 	struct endpoint *topic_prev, *topic_next;
 	UT_hash_handle hh;
@@ -96,22 +105,37 @@ struct match {
 	UT_hash_handle hh;
 };
 
+/* What one node may have, within what its user may have (quota.h). */
+struct registry_limits {
+	uint32_t endpoints_per_node, fds_per_node;
+	uint64_t bytes_per_node;
+};
+
 struct registry {
 	struct node *nodes;
 	uint32_t n_nodes;
 	struct topic *topics;
 	struct endpoint *endpoints;
 	struct match *matches;
+	struct claim *claims;			/* all of them, by claims_prev, claims_next */
+	struct absentee *absentees;
+	uint32_t n_expecting;			/* publishers with n_expected */
+	uint64_t last_serial;
 	uint64_t next_node, next_endpoint, next_segment, next_match;
 	struct view *view;
-	uint32_t max_endpoints_per_node;
+	struct registry_limits limits;
 };
 
-void registry_init(struct registry *registry, struct view *view, uint32_t max_endpoints_per_node);
+void registry_init(struct registry *registry, struct view *view, const struct registry_limits *limits);
 
-/* A node with its page, not yet mapped. 0, or REFUSED. @name has been checked. */
+/*
+ * A node with its page, not yet mapped. @id: the one it had at another router, or 0 for a new one. 0, or REFUSED. @name and
+ * @id have been checked.
+ */
 int registry_new_node(struct registry *registry, struct node **node, struct peer *peer, struct quota_user *user,
-		      const char *name, struct refusal *refusal);
+		      const char *name, uint64_t id, struct refusal *refusal);
+/* Descriptors that are open for @node: connection, pidfd, and its segments'. */
+uint32_t registry_node_fds(const struct node *node);
 /* Its endpoints must be gone. */
 void registry_free_node(struct registry *registry, struct node *node);
 
@@ -121,14 +145,21 @@ void registry_free_node(struct registry *registry, struct node *node);
  */
 int registry_new_endpoint(struct registry *registry, struct endpoint **endpoint, struct node *node,
 			  const struct wire_endpoint_open *open, uint64_t bytes, struct refusal *refusal);
-/* Its matches must be gone. */
+/*
+ * The same of one that comes back as @id with its sealed segment and doorbell, of which it becomes the owner if it succeeds.
+ */
+int registry_resume_endpoint(struct registry *registry, struct endpoint **endpoint, struct node *node,
+			     const struct wire_endpoint_open *open, uint64_t bytes, uint64_t id, int fds[WIRE_FDS_MAX],
+			     struct refusal *refusal);
+/* Its matches and claims must be gone. */
 void registry_free_endpoint(struct registry *registry, struct endpoint *endpoint);
 
-/* 0, or REFUSED (-ENOSPC, -ENOMEM). Accounts lane and budget. */
+/* 0, or REFUSED (-ENOSPC, -EDQUOT, -ENOMEM). Accounts lane and budget. @id: of one that comes back, or 0 for a new one. */
 int registry_new_match(struct registry *registry, struct match **match, struct endpoint *publisher,
-		       struct endpoint *subscriber, uint32_t flags, struct refusal *refusal);
+		       struct endpoint *subscriber, uint32_t flags, uint64_t id, struct refusal *refusal);
 void registry_free_match(struct registry *registry, struct match *match);
 
+struct node *registry_find_node(struct registry *registry, uint64_t id);
 struct endpoint *registry_find_endpoint(struct registry *registry, uint64_t id);
 struct match *registry_find_match(struct registry *registry, uint64_t id);
 struct topic *registry_find_topic(struct registry *registry, const struct wire_topic *name);

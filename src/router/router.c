@@ -4,8 +4,9 @@
  *
  * See router.h. The scan looks only whether a node's heartbeat value changes, on the router's own
  * clock: a client's clock may be shifted by a time namespace, and its timestamps are its own
- * claims. After the router itself was stalled everybody gets a full grace period. A stale heartbeat
- * marks a node; it takes nothing away.
+ * claims. After the router itself was stalled everybody gets a full grace period. While a detector
+ * that knows better says that the process lives, a stale heartbeat marks the node and takes nothing
+ * away, unless the configuration says otherwise.
  */
 
 #include "router/router.h"
@@ -20,24 +21,32 @@
 
 #include "common/clock.h"
 #include "router/log.h"
+#include "router/claim.h"
 #include "router/match.h"
+#include "router/watch.h"
 
 #define FDS_OF_OUR_OWN 24u
 
 /* --- retiring ------------------------------------------------------------------------------------- */
 
-void router_retire_node(struct router *router, struct node *node, enum wire_cause cause)
+void router_retire_node(struct router *router, struct node *node, const struct departure *why)
 {
 	struct endpoint *endpoint;
+	uint64_t id;
 
+	watch_forget(router, node);
+	watch_node_vanished(router, node, why);
 	while ((endpoint = node->endpoints)) {
-		match_leave(router, endpoint, cause);
+		match_leave(router, endpoint, why);
+		claim_forget(router, endpoint);
 		registry_free_endpoint(&router->registry, endpoint);
 	}
-	if (cause == WIRE_CAUSE_DIED)
+	if (why->cause == WIRE_CAUSE_DIED)
 		view_count_death(&router->view);
+	id = node->id;
 	node->peer->node = NULL;
 	registry_free_node(&router->registry, node);
+	claim_node_is_gone(router, id, why);
 }
 
 static int on_settle(void *context)
@@ -49,6 +58,7 @@ static int on_settle(void *context)
 		router->doomed = peer->doomed_next;
 		peer_disconnect(peer, peer->doom_cause, 0, NULL);
 	}
+	watch_pump(router);
 	return 0;
 }
 
@@ -60,8 +70,38 @@ static void mark(struct router *router, struct node *node, bool unresponsive)
 
 	node->unresponsive = unresponsive;
 	view_put_node(&router->view, node);
-	log_peer(unresponsive ? "%s is unresponsive: no heartbeat for 3 s" : "%s is responsive again",
-		 peer_name(node->peer, name));
+	watch_node_responds(router, node, !unresponsive);
+	if (unresponsive)
+		log_peer("%s is unresponsive: no heartbeat for %u ms", peer_name(node->peer, name), router->options.timeout_ms);
+	else
+		log_peer("%s is responsive again", peer_name(node->peer, name));
+}
+
+static void evict(struct router *router, struct node *node, bool vouched)
+{
+	struct peer *peer = node->peer;
+	struct refusal refusal;
+	char name[160];
+
+	refuse(&refusal, -ETIMEDOUT, "no heartbeat for %u ms: %s", router->options.timeout_ms,
+	       vouched ? "the process was stopped or starved, and zcp-router runs with --evict-unresponsive" :
+			 "and the router has no other way (eBPF, pidfd) to see whether the process lives");
+	log_peer("%s is evicted: %s", peer_name(peer, name), refusal.text);
+	view_count_eviction(&router->view);
+	peer_disconnect(peer, WIRE_CAUSE_EVICTED, 0, &refusal);
+}
+
+/* What a silence means depends on who else watches over the process. */
+static void silent(struct router *router, struct node *node)
+{
+	bool vouched = detector_vouches(&router->detector, node->peer);
+
+	if (!vouched && node->peer->ended_ns)
+		peer_silent(node->peer);
+	else if (!vouched || router->options.evict_unresponsive)
+		evict(router, node, vouched);
+	else if (!node->unresponsive)
+		mark(router, node, true);
 }
 
 static void scan_node(struct router *router, struct node *node, uint64_t now_ns, bool grace)
@@ -78,8 +118,9 @@ static void scan_node(struct router *router, struct node *node, uint64_t now_ns,
 			mark(router, node, false);
 	} else if (grace) {
 		node->heartbeat_changed_ns = now_ns;
-	} else if (!node->unresponsive && now_ns - node->heartbeat_changed_ns >= ROUTER_HEARTBEAT_PATIENCE_NS) {
-		mark(router, node, true);
+	} else if (now_ns > node->heartbeat_changed_ns &&
+		   now_ns - node->heartbeat_changed_ns >= (uint64_t)router->options.timeout_ms * 1000000) {
+		silent(router, node);
 	}
 }
 
@@ -93,21 +134,33 @@ static void check_idle(struct router *router, uint64_t now_ns)
 	loop_stop(router->loop);
 }
 
+/* Whoever was late by a good part of what is asked of others cannot judge them. */
+static bool was_stalled(const struct router *router, uint64_t now_ns)
+{
+	uint64_t third_ns = (uint64_t)router->options.timeout_ms * 1000000 / 3;
+	uint64_t normal_ns = (uint64_t)router->options.scan_ms * 1000000 + (third_ns < ROUTER_STALL_NS ? third_ns : ROUTER_STALL_NS);
+
+	return router->last_tick_ns && now_ns - router->last_tick_ns > normal_ns;
+}
+
 static int on_tick(void *context, uint64_t now_ns)
 {
 	struct router *router = context;
-	bool stalled = router->last_tick_ns && now_ns - router->last_tick_ns > LOOP_TICK_NS + ROUTER_STALL_NS;
+	bool stalled = was_stalled(router, now_ns);
 	struct peer *peer, *next;
-	struct node *node;
+	struct node *node, *next_node;
 
 	if (stalled)
 		log_note("was stalled for %llu ms", (unsigned long long)(now_ns - router->last_tick_ns) / 1000000);
 	router->last_tick_ns = now_ns;
 	view_tick(&router->view, now_ns);
-	DL_FOREACH(router->registry.nodes, node)
-		scan_node(router, node, now_ns, stalled);
+	detector_tick(&router->detector);
+	if (router->detector.in_use & DIRECTORY_DETECTOR_HEARTBEAT)
+		DL_FOREACH_SAFE(router->registry.nodes, node, next_node)
+			scan_node(router, node, now_ns, stalled);
 	DL_FOREACH_SAFE(router->peers, peer, next)
-		peer_tick(peer, now_ns);
+		peer_tick(peer, now_ns, stalled);
+	claim_tick(router, now_ns, stalled);
 	check_idle(router, now_ns);
 	return 0;
 }
@@ -170,6 +223,14 @@ static int on_detached(void *context, struct loop_link *link)
 	return peer_detached(peer_of(link));
 }
 
+static int on_readable(void *context, struct loop_watch *watch)
+{
+	struct router *router = context;
+
+	detector_readable(&router->detector, watch);
+	return 0;
+}
+
 static int on_signal(void *context, int signal_number)
 {
 	struct router *router = context;
@@ -179,14 +240,19 @@ static int on_signal(void *context, int signal_number)
 	return 0;
 }
 
-/* When the loop is asked to stop, everybody is disconnected; it runs on until the last one is. */
+/*
+ * When the loop is asked to stop, everybody is disconnected; it runs on until the last one is.
+ * Nobody hears that others are gone: they are not, and all will meet again at the next router.
+ */
 static int on_stopping(void *context)
 {
 	struct router *router = context;
-	struct peer *peer, *next;
+	struct peer *peer;
 
-	DL_FOREACH_SAFE(router->peers, peer, next)
-		peer_disconnect(peer, WIRE_CAUSE_CLOSED, 0, NULL);
+	DL_FOREACH(router->peers, peer)
+		peer_abandon(peer);
+	DL_FOREACH(router->peers, peer)
+		peer_retire_quietly(peer);
 	return 0;
 }
 
@@ -198,6 +264,7 @@ static const struct loop_events events = {
 	.sent = on_sent,
 	.drained = on_drained,
 	.detached = on_detached,
+	.readable = on_readable,
 	.tick = on_tick,
 	.signalled = on_signal,
 	.stopping = on_stopping,
@@ -209,7 +276,7 @@ static const struct loop_events events = {
 /* One user may have most of the descriptors, but not the last ones. */
 static void set_limits(struct router *router)
 {
-	const struct router_options *options = &router->options;
+	struct router_options *options = &router->options;
 	struct rlimit limit = { .rlim_cur = 1024, .rlim_max = 1024 };
 	uint64_t fds;
 
@@ -218,7 +285,13 @@ static void set_limits(struct router *router)
 	router->quota.limits[QUOTA_CONNECTIONS] = (uint64_t)options->max_nodes_per_uid + 16;
 	router->quota.limits[QUOTA_NODES] = options->max_nodes_per_uid;
 	router->quota.limits[QUOTA_BYTES] = options->max_bytes_per_uid;
-	router->quota.limits[QUOTA_FDS] = fds - fds / 8;
+	if (!options->max_fds_per_uid)
+		options->max_fds_per_uid = fds - fds / 8 < UINT32_MAX ? (uint32_t)(fds - fds / 8) : UINT32_MAX;
+	router->quota.limits[QUOTA_ENDPOINTS] = options->max_endpoints_per_uid;
+	router->quota.limits[QUOTA_MATCHES] = options->max_matches_per_uid;
+	/* each match is claimed by two ends */
+	router->quota.limits[QUOTA_CLAIMS] = 2 * (uint64_t)options->max_matches_per_uid;
+	router->quota.limits[QUOTA_FDS] = options->max_fds_per_uid;
 }
 
 int router_open(struct router **routerp, const struct router_options *options, const char *socket_path)
@@ -235,17 +308,19 @@ int router_open(struct router **routerp, const struct router_options *options, c
 	if (getrandom(&router->epoch, sizeof(router->epoch), GRND_NONBLOCK) != sizeof(router->epoch))
 		router->epoch = clock_now_ns();
 	set_limits(router);
-	r = view_open(&router->view, options, socket_path, router->epoch);
+	r = view_open(&router->view, &router->options, socket_path, router->epoch);
 	if (r >= 0)
-		r = loop_open(&router->loop, options->loop, &events, router);
+		r = loop_open(&router->loop, options->loop, (uint64_t)options->scan_ms * 1000000, &events, router);
 	if (r < 0) {
 		router_close(router);
 		return r;
 	}
+	detector_open(&router->detector, router->loop, &router->view, options);
 	view_set_loop(&router->view,
 		      loop_kind(router->loop) == LOOP_URING ? DIRECTORY_LOOP_IO_URING : DIRECTORY_LOOP_EPOLL,
-		      DIRECTORY_DETECTOR_SOCKET | DIRECTORY_DETECTOR_HEARTBEAT);
-	registry_init(&router->registry, &router->view, options->max_endpoints_per_node);
+		      router->detector.in_use);
+	registry_init(&router->registry, &router->view, &(struct registry_limits){ options->max_endpoints_per_node,
+			options->max_fds_per_node, options->max_bytes_per_node });
 	*routerp = router;
 	return 0;
 }
@@ -254,6 +329,7 @@ struct router *router_close(struct router *router)
 {
 	if (!router)
 		return NULL;
+	detector_close(&router->detector);
 	loop_close(router->loop);
 	view_close(&router->view);
 	free(router);

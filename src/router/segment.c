@@ -5,12 +5,31 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "common/fd.h"
 #include "common/memfd.h"
+
+/* Of the kernel's many errors the few that the manual has for those who open. */
+static int documented(int error)
+{
+	switch (error) {
+	case -EMFILE:
+	case -ENFILE:
+		return -EMFILE;
+	case -ENOSPC:
+	case -EFBIG:
+	case -EDQUOT:
+		return -ENOSPC;
+	default:
+		return -ENOMEM;
+	}
+}
 
 static int refuse_creation(struct refusal *refusal, int error)
 {
@@ -20,9 +39,9 @@ static int refuse_creation(struct refusal *refusal, int error)
 		return refuse(refusal, -EMFILE, "the router has no free file descriptor: raise its RLIMIT_NOFILE (LimitNOFILE= of "
 			      "its unit)");
 	case -EFBIG:
-		return refuse(refusal, error, "the segment is larger than the router's file size limit: raise its RLIMIT_FSIZE");
+		return refuse(refusal, documented(error), "the segment is larger than the router's file size limit: raise its RLIMIT_FSIZE");
 	default:
-		return refuse(refusal, error, "the router cannot create the segment: %s", strerror(-error));
+		return refuse(refusal, documented(error), "the router cannot create the segment: %s", strerror(-error));
 	}
 }
 
@@ -78,6 +97,70 @@ fail:
 	return r;
 }
 
+void segment_label(char label[static SEGMENT_LABEL_BYTES], const char *kind, uid_t uid, uint64_t node, uint64_t endpoint)
+{
+	int n = snprintf(label, SEGMENT_LABEL_BYTES, "%s:%u:%llu", kind, uid, (unsigned long long)node);
+
+	if (endpoint)
+		snprintf(label + n, SEGMENT_LABEL_BYTES - (size_t)n, ":%llu", (unsigned long long)endpoint);
+}
+
+int segment_check_origin(int fd, const char *label, uint64_t bytes, struct refusal *refusal)
+{
+	switch (memfd_check_origin(fd, label, bytes)) {
+	case 0:
+		return 0;
+	case -EBADF:
+		return refuse(refusal, -EPERM, "the segment that was handed back is no memory file");
+	case -EPERM:
+		return refuse(refusal, -EPERM, "the segment that was handed back is not sealed");
+	case -EMSGSIZE:
+		return refuse(refusal, -EPERM, "the segment that was handed back is not %llu bytes long", (unsigned long long)bytes);
+	case -EACCES:
+		return refuse(refusal, -EPERM, "the segment that was handed back was not made by a router of uid %u", geteuid());
+	case -ESTALE:
+		return refuse(refusal, -EPERM, "the segment that was handed back is not the one of this node and endpoint");
+	default:
+		return refuse(refusal, -EPERM, "the router cannot tell what was handed back: it needs /proc");
+	}
+}
+
+int segment_adopt(struct segment **segmentp, struct view *view, struct quota_user *user, uint64_t id, uint64_t bytes,
+		  const char *label, int fds[WIRE_FDS_MAX], struct refusal *refusal)
+{
+	struct segment *segment;
+	int flags, r;
+
+	r = segment_check_origin(fds[0], label, bytes, refusal);
+	if (r)
+		return r;
+	flags = fcntl(fds[1], F_GETFL);
+	if (memfd_check_eventfd(fds[1]) < 0 || flags < 0 || fcntl(fds[1], F_SETFL, flags | O_NONBLOCK) < 0)
+		return refuse(refusal, -EPERM, "the doorbell that was handed back is no eventfd");
+	segment = calloc(1, sizeof(*segment));
+	if (!segment)
+		return refuse_creation(refusal, -ENOMEM);
+	*segment = (struct segment){ .refs = 1, .id = id, .bytes = bytes, .rw = -1, .ro = -1, .doorbell = -1, .sealed = true,
+				     .view = view, .n_fds = 2, .user = user };
+	r = charge(segment, refusal);
+	if (r) {
+		free(segment);
+		return r;
+	}
+	quota_ref(user);
+	view_count_segment(view, bytes, true);
+	segment->ro = memfd_reader_fd(fds[0]);
+	if (segment->ro < 0) {
+		r = refuse_creation(refusal, segment->ro);
+		segment_unref(segment);
+		return r;
+	}
+	fds[0] = fd_close(fds[0]);
+	segment->doorbell = fd_take(&fds[1]);
+	*segmentp = segment;
+	return 0;
+}
+
 struct segment *segment_ref(struct segment *segment)
 {
 	segment->refs++;
@@ -108,15 +191,20 @@ static int seal(struct segment *segment, struct refusal *refusal)
 		return 0;
 	r = memfd_seal_writer(segment->rw);
 	if (r < 0)
-		return refuse(refusal, r, "the router cannot seal the segment: %s", strerror(-r));
+		return refuse(refusal, documented(r), "the router cannot seal the segment: %s", strerror(-r));
 	segment->sealed = true;
 	return 0;
 }
 
 static void close_rw(struct segment *segment)
 {
-	if (!segment->n_rw_holds)
-		segment->rw = fd_close(segment->rw);
+	if (segment->n_rw_holds || segment->rw < 0)
+		return;
+	segment->rw = fd_close(segment->rw);
+	if (segment->ro >= 0)
+		return;
+	segment->n_fds--;	/* a node page: the mapping is enough */
+	quota_release(segment->user, QUOTA_FDS, 1);
 }
 
 int segment_seal_and_open(struct segment *segment, struct refusal *refusal)
@@ -141,7 +229,7 @@ int segment_seal_and_map(struct segment *segment, const void **map, struct refus
 		return r;
 	r = memfd_map_reader(segment->rw, segment->bytes, map);
 	if (r < 0)
-		return refuse(refusal, r, "the router cannot map the node page: %s", strerror(-r));
+		return refuse(refusal, documented(r), "the router cannot map the node page: %s", strerror(-r));
 	close_rw(segment);
 	return 0;
 }

@@ -31,13 +31,32 @@ struct segment {
 	unsigned int n_fds;		/* charged */
 };
 
+#define FDS_OF_AN_ENDPOINT 2u		/* memfd and doorbell */
+
 /*
  * A new segment of @bytes, charged to @user, with a doorbell (a non-blocking eventfd) if
- * @with_doorbell. 0, or REFUSED (-EDQUOT,
- * -EMFILE, -ENOMEM, -EFBIG).
+ * @with_doorbell. 0, or REFUSED (-EDQUOT, -EMFILE, -ENOMEM, -ENOSPC).
  */
 int segment_new(struct segment **segment, struct view *view, struct quota_user *user, uint64_t id, uint64_t bytes,
 		const char *label, bool with_doorbell, struct refusal *refusal);
+
+/*
+ * One that a node brings back from another router: @fds[0], which must be what a router of our user made with @label, and
+ * @fds[1], its doorbell. Both become its own if it succeeds. 0, or REFUSED (also -EPERM: not what it claims to be).
+ */
+int segment_adopt(struct segment **segment, struct view *view, struct quota_user *user, uint64_t id, uint64_t bytes,
+		  const char *label, int fds[WIRE_FDS_MAX], struct refusal *refusal);
+
+/*
+ * The name of the memory file says whose it is: only its maker could choose it. "KIND:UID:NODE", and ":ENDPOINT" if there is
+ * one.
+ */
+#define SEGMENT_LABEL_BYTES 80
+void segment_label(char label[static SEGMENT_LABEL_BYTES], const char *kind, uid_t uid, uint64_t node, uint64_t endpoint);
+
+/* 0, or REFUSED with the reason why @fd is not the segment that @label and @bytes say. */
+int segment_check_origin(int fd, const char *label, uint64_t bytes, struct refusal *refusal);
+
 struct segment *segment_ref(struct segment *segment);
 struct segment *segment_unref(struct segment *segment);		/* NULL is fine; returns NULL */
 

@@ -51,6 +51,14 @@ static int choose_path(struct router_socket *s, const struct socket_options *opt
 	return set_path(s, "%s", SOCKET_SYSTEM_PATH);
 }
 
+bool socket_is_system(const struct socket_options *options)
+{
+	const char *router = getenv("ZCP_ROUTER"), *runtime = getenv("XDG_RUNTIME_DIR");
+	const char *path = options->path ? options->path : router && router[0] ? router : NULL;
+
+	return path ? !strcmp(path, SOCKET_SYSTEM_PATH) : !runtime || !runtime[0];
+}
+
 /* --- directory ------------------------------------------------------------------------------------ */
 
 static void directory_of(const char *path, char directory[static SOCKET_PATH_MAX + 1])
@@ -189,8 +197,8 @@ static bool somebody_listens(const struct router_socket *s)
 
 /*
  * With the lock held nobody of ours listens; but the lock file may have been deleted by hand under
- * a running router. One that was killed looks alive for some milliseconds more: the kernel tears an
- * io_uring, and the accept armed in it, down after the process.
+ * a running router. One that was killed looks alive for some milliseconds more, seconds on a loaded
+ * machine: the kernel tears an io_uring, and the accept armed in it, down after the process.
  */
 static int remove_stale(const struct router_socket *s)
 {
@@ -204,7 +212,7 @@ static int remove_stale(const struct router_socket *s)
 		return -EEXIST;
 	}
 	for (int i = 0; somebody_listens(s); i++) {
-		if (i == 200) {
+		if (i == 1000) {
 			log_error("somebody listens on %s although %s was not locked: stop that process first", s->path,
 				  s->lock_path);
 			return -EADDRINUSE;
@@ -237,8 +245,12 @@ static int listen_there(struct router_socket *s, const struct socket_options *op
 	errno = error;
 	if (error)
 		goto fail;
-	if (lstat(s->path, &st) < 0)
+	if (lstat(s->path, &st) < 0) {
+		error = errno;
+		unlink(s->path);
+		errno = error;
 		goto fail;
+	}
 	s->device = st.st_dev;
 	s->inode = st.st_ino;
 	if (chmod(s->path, (mode_t)mode) < 0 || listen(fd, SOMAXCONN) < 0)

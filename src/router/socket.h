@@ -37,6 +37,9 @@ struct socket_options {
 	int mode;			/* of the socket; -1: 0666 for the system path, else 0600 */
 };
 
+/* Whether SOCKET_SYSTEM_PATH is what @options choose. */
+bool socket_is_system(const struct socket_options *options);
+
 /*
  * Every failure is logged in one line that names the path. 0 or a negative errno value
  * (-EADDRINUSE: another router).

@@ -89,6 +89,17 @@ static void fill_header(struct view *view, const struct router_options *options,
 	h->max_nodes_per_uid = options->max_nodes_per_uid;
 	h->max_endpoints_per_node = options->max_endpoints_per_node;
 	h->max_bytes_per_uid = options->max_bytes_per_uid;
+	h->max_endpoints_per_uid = options->max_endpoints_per_uid;
+	h->max_matches_per_uid = options->max_matches_per_uid;
+	h->max_bytes_per_node = options->max_bytes_per_node;
+	h->max_fds_per_uid = options->max_fds_per_uid;
+	h->max_fds_per_node = options->max_fds_per_node;
+	h->heartbeat_ms = options->heartbeat_ms;
+	h->scan_ms = options->scan_ms;
+	h->timeout_ms = options->timeout_ms;
+	h->evict_unresponsive = options->evict_unresponsive;
+	if (options->config_path)
+		strncpy(h->config_path, options->config_path, sizeof(h->config_path) - 1);
 }
 
 int view_open(struct view *view, const struct router_options *options, const char *socket_path, uint64_t epoch)
@@ -172,6 +183,8 @@ void view_put_node(struct view *view, const struct node *node)
 			 (node->unmonitored ? DIRECTORY_NODE_UNMONITORED : 0),
 		.since_ns = node->since_ns,
 		.segment_bytes = node->segment_bytes,
+		.n_fds = registry_node_fds(node),
+		.n_endpoints = node->n_endpoints,
 	};
 
 	name_to_field(row.name, sizeof(row.name), node->name);
@@ -250,6 +263,11 @@ void view_count_segment(struct view *view, uint64_t bytes, bool add)
 	add_u64(&view->header->n_segments, add ? 1 : UINT64_MAX);
 }
 
+void view_count_rejoin(struct view *view)
+{
+	add_u64(&view->header->total_rejoins, 1);
+}
+
 void view_count_node(struct view *view)
 {
 	add_u64(&view->header->total_nodes, 1);
@@ -268,6 +286,22 @@ void view_count_refusal(struct view *view)
 void view_count_death(struct view *view)
 {
 	add_u64(&view->header->total_deaths, 1);
+}
+
+void view_count_eviction(struct view *view)
+{
+	add_u64(&view->header->total_evictions, 1);
+}
+
+void view_count_found(struct view *view, unsigned int detector)
+{
+	if (detector)
+		add_u64(&view->header->total_found[__builtin_ctz(detector) & 3], 1);
+}
+
+void view_set_dropped(struct view *view, uint64_t n)
+{
+	atomic_store_explicit(&view->header->bpf_dropped, n, memory_order_relaxed);
 }
 
 void view_tick(struct view *view, uint64_t now_ns)

@@ -59,9 +59,15 @@ void view_drop_match(struct view *view, uint32_t row);
 
 void view_count_segment(struct view *view, uint64_t bytes, bool add);
 void view_count_node(struct view *view);
+void view_count_rejoin(struct view *view);
 void view_count_message(struct view *view);
 void view_count_refusal(struct view *view);
 void view_count_death(struct view *view);
+void view_count_eviction(struct view *view);
+/* A death by the detector that was first, one of DIRECTORY_DETECTOR_*. */
+void view_count_found(struct view *view, unsigned int detector);
+/* Exit events lost so far. */
+void view_set_dropped(struct view *view, uint64_t n);
 
 /* The heartbeat scan's part: the router's own heartbeat and the clock's calibration. */
 void view_tick(struct view *view, uint64_t now_ns);

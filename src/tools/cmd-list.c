@@ -182,11 +182,12 @@ static int print_human(const struct snapshot *s)
 
 static json_t *node_json(const struct directory_node *n)
 {
-	return json_pack("{s:I, s:s, s:I, s:I, s:I, s:b, s:b, s:I, s:I}",
+	return json_pack("{s:I, s:s, s:I, s:I, s:I, s:b, s:b, s:I, s:I, s:I}",
 			 "id", (json_int_t)n->id, "name", n->name, "pid", (json_int_t)n->pid, "uid", (json_int_t)n->uid,
 			 "gid", (json_int_t)n->gid, "responsive", !(n->flags & DIRECTORY_NODE_UNRESPONSIVE),
 			 "monitored", !(n->flags & DIRECTORY_NODE_UNMONITORED),
-			 "since_ns", (json_int_t)n->since_ns, "segment_bytes", (json_int_t)n->segment_bytes);
+			 "since_ns", (json_int_t)n->since_ns, "segment_bytes", (json_int_t)n->segment_bytes,
+			 "descriptors", (json_int_t)n->n_fds);
 }
 
 static json_t *type_json(const struct wire_type_info *type)

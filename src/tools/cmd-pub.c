@@ -32,7 +32,7 @@
 #define SLICE_NS 100000000
 #define STREAM_PAUSE_NS 50000000
 #define RETRY_NS 1000000
-#define ROUTER_GRACE_NS 3000000000
+#define ROUTER_GRACE_NS 5000000000
 
 static const char help[] =
 	"Usage: zcp pub [OPTION...] TOPIC [FILE...]\n"
@@ -109,7 +109,7 @@ static int wait_for_room(struct pub *p, int error)
 		return error;
 	}
 	/* Without a router nobody tells that the subscriber we wait for is dead. */
-	if (now - p->room_since_ns >= ROUTER_GRACE_NS && node_is_disconnected(p->node)) {
+	if (now - p->room_since_ns >= ROUTER_GRACE_NS && !node_is_joined(p->node)) {
 		progress_clear(&p->progress);
 		tool_fail("the router has gone, and a subscriber makes no room");
 		return -ENOTCONN;

@@ -27,7 +27,7 @@
 
 #define END_CHECK_NS 250000000
 #define ROUTER_CHECK_NS 1000000000	/* how often an idle subscriber looks whether the router is still there */
-#define ROUTER_GRACE_NS 2000000000	/* quiet for so long without a router: the end of a stream won't be told */
+#define ROUTER_GRACE_NS 5000000000	/* quiet for so long without a router: the end of a stream won't be told */
 #define PIPE_BYTES (1 << 20)
 
 static const char help[] =
@@ -164,14 +164,16 @@ static int check_router(struct sub *s)
 {
 	uint64_t now = clock_now_ns(), since;
 
-	if (!node_is_disconnected(s->node)) {
+	if (node_is_joined(s->node)) {
+		if (s->router_gone_ns)
+			fputs("zcp: the router is back\n", stderr);
 		s->router_gone_ns = 0;
 		return 0;
 	}
 	if (!s->router_gone_ns) {
 		s->router_gone_ns = now;
 		progress_clear(&s->progress);
-		fputs("zcp: the router has gone: publishers that come or go won't be noticed\n", stderr);
+		fputs("zcp: the router has gone: until it is back, publishers that come or go are not noticed\n", stderr);
 	}
 	since = s->last_ns > s->router_gone_ns ? s->last_ns : s->router_gone_ns;
 	if (!s->raw || s->follow || now - since < ROUTER_GRACE_NS)

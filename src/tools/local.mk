@@ -9,6 +9,7 @@ zcp_SOURCES = \
 	src/tools/cmd-list.c \
 	src/tools/cmd-pub.c \
 	src/tools/cmd-sub.c \
+	src/tools/cmd-watch.c \
 	src/tools/input.c \
 	src/tools/input.h \
 	src/tools/interrupt.c \

@@ -40,6 +40,7 @@ int cmd_info(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_pub(int argc, char **argv);
 int cmd_sub(int argc, char **argv);
+int cmd_watch(int argc, char **argv);
 
 /* ---- options ---- */
 

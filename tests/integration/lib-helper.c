@@ -12,6 +12,7 @@
 
 char lib_socket[108];
 pid_t lib_router;
+const char *const *lib_router_arguments;
 static char directory[64];
 
 const struct zcp_topic lib_topic = { "service", "instance", "event" };
@@ -42,31 +43,55 @@ static bool can_join(void)
 	return r == 0;
 }
 
-void lib_router_start(void)
+const char *lib_directory(void)
 {
-	const char *binary = getenv("ZCP_ROUTER_BIN");
+	return directory;
+}
 
-	ck_assert_msg(binary != NULL, "ZCP_ROUTER_BIN is not set");
+void lib_router_prepare(void)
+{
 	snprintf(directory, sizeof(directory), "/tmp/zcp-lib-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(directory));
 	snprintf(lib_socket, sizeof(lib_socket), "%s/router.sock", directory);
+}
+
+void lib_router_again(void)
+{
+	const char *binary = getenv("ZCP_ROUTER_BIN"), *loop = getenv("ZCP_TEST_LOOP");
+	const char *argv[24] = { "zcp-router", "--quiet", "--loop", loop ? loop : "auto", "--socket", lib_socket };
+
+	ck_assert_msg(binary != NULL, "ZCP_ROUTER_BIN is not set");
+	for (int i = 0; lib_router_arguments && lib_router_arguments[i] && i < 17; i++)
+		argv[6 + i] = lib_router_arguments[i];
 	lib_router = fork_bound();
 	if (!lib_router) {
-		execl(binary, "zcp-router", "--quiet", "--socket", lib_socket, NULL);
+		execv(binary, (char *const *)(uintptr_t)argv);
 		_exit(127);
 	}
 	ck_assert_within(can_join(), DEADLINE_MS);
 }
 
-void lib_router_stop(int signal)
+void lib_router_start(void)
 {
-	char path[128];
+	lib_router_prepare();
+	lib_router_again();
+}
+
+void lib_router_kill(int signal)
+{
 	int status;
 
 	ck_assert_ok(kill(lib_router, signal));
 	ck_assert_within(waitpid(lib_router, &status, WNOHANG) == lib_router, DEADLINE_MS);
 	if (signal == SIGTERM)
 		ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the router ended with status 0x%x", status);
+}
+
+void lib_router_stop(int signal)
+{
+	char path[128];
+
+	lib_router_kill(signal);
 	unlink(lib_socket);
 	snprintf(path, sizeof(path), "%s.lock", lib_socket);
 	unlink(path);

@@ -27,6 +27,15 @@ void lib_router_start(void);
 /* SIGTERM, and a clean end is expected; or another signal, and any end. */
 void lib_router_stop(int signal);
 
+/* Further arguments of the routers that are started from now on, NULL-terminated; NULL: none. */
+extern const char *const *lib_router_arguments;
+
+/* Make the directory and name the socket; end the router and leave everything as it is; start one there. */
+void lib_router_prepare(void);
+const char *lib_directory(void);
+void lib_router_kill(int signal);
+void lib_router_again(void);
+
 /* The call succeeds, else the test fails with zcp_last_error(). Value: what it returned. */
 #define ok(call)                                                                              \
 	__extension__({                                                                       \

@@ -8,12 +8,15 @@ TESTS += tests/integration/test-zcp-bench.sh
 
 tool_tests = \
 	tests/integration/test-examples.sh \
+	tests/integration/test-namespaces.sh \
 	tests/integration/test-zcp-autostart.sh \
 	tests/integration/test-zcp-bytes.sh \
 	tests/integration/test-zcp-ends.sh \
+	tests/integration/test-zcp-info.sh \
 	tests/integration/test-zcp-list.sh \
 	tests/integration/test-zcp-messages.sh \
-	tests/integration/test-zcp-usage.sh
+	tests/integration/test-zcp-usage.sh \
+	tests/integration/test-zcp-watch.sh
 
 dist_check_SCRIPTS += $(tool_tests)
 EXTRA_DIST += tests/integration/tool.sh
@@ -22,15 +25,22 @@ TESTS += $(tool_tests)
 # The client library against a real router. Helper: lib-helper.
 lib_tests = \
 	tests/integration/test-lib-death \
+	tests/integration/test-lib-exit \
 	tests/integration/test-lib-lanes \
+	tests/integration/test-lib-restart \
 	tests/integration/test-lib-open \
 	tests/integration/test-lib-pubsub \
-	tests/integration/test-lib-threads
+	tests/integration/test-lib-threads \
+	tests/integration/test-lib-watch
 
 check_PROGRAMS += $(lib_tests)
 TESTS += $(lib_tests)
 
-TSAN_TESTS += tests/integration/test-lib-threads
+TSAN_TESTS += tests/integration/test-lib-threads tests/integration/test-lib-restart tests/integration/test-lib-watch
+
+# The same suites with the router on epoll, and a router that io_uring is refused.
+dist_check_SCRIPTS += tests/integration/test-lib-on-epoll.sh
+TESTS += tests/integration/test-lib-on-epoll.sh
 
 LIB_TEST_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la $(TEST_LDADD)
 
@@ -46,9 +56,21 @@ tests_integration_test_lib_death_SOURCES = tests/integration/test-lib-death.c te
 tests_integration_test_lib_death_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_death_LDADD = $(LIB_TEST_LDADD)
 
+tests_integration_test_lib_exit_SOURCES = tests/integration/test-lib-exit.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_exit_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_exit_LDADD = $(LIB_TEST_LDADD)
+
 tests_integration_test_lib_threads_SOURCES = tests/integration/test-lib-threads.c tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_threads_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_threads_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_restart_SOURCES = tests/integration/test-lib-restart.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_restart_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_restart_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_watch_SOURCES = tests/integration/test-lib-watch.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_watch_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_watch_LDADD = $(LIB_TEST_LDADD)
 
 tests_integration_test_lib_lanes_SOURCES = tests/integration/test-lib-lanes.c tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_lanes_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -57,9 +79,15 @@ tests_integration_test_lib_lanes_LDADD = $(LIB_TEST_LDADD)
 # The router at wire level. Helper: router-helper.
 router_tests = \
 	tests/integration/test-router \
+	tests/integration/test-router-exit \
+	tests/integration/test-router-still \
 	tests/integration/test-router-limits \
 	tests/integration/test-router-match \
-	tests/integration/test-router-protocol
+	tests/integration/test-router-refused-uring \
+	tests/integration/test-router-protocol \
+	tests/integration/test-router-claims \
+	tests/integration/test-router-watch \
+	tests/integration/test-router-resume
 
 check_PROGRAMS += $(router_tests)
 dist_check_SCRIPTS += tests/integration/test-router-man.sh
@@ -72,6 +100,15 @@ tests_integration_test_router_SOURCES = tests/integration/test-router.c $(ROUTER
 tests_integration_test_router_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_LDADD = $(ROUTER_TEST_LDADD)
 
+EXIT_HELPER = tests/integration/exit-helper.c tests/integration/exit-helper.h $(ROUTER_HELPER)
+tests_integration_test_router_exit_SOURCES = tests/integration/test-router-exit.c $(EXIT_HELPER)
+tests_integration_test_router_exit_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_router_exit_LDADD = $(ROUTER_TEST_LDADD)
+
+tests_integration_test_router_still_SOURCES = tests/integration/test-router-still.c $(EXIT_HELPER)
+tests_integration_test_router_still_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_router_still_LDADD = $(ROUTER_TEST_LDADD)
+
 tests_integration_test_router_limits_SOURCES = tests/integration/test-router-limits.c $(ROUTER_HELPER)
 tests_integration_test_router_limits_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_limits_LDADD = $(ROUTER_TEST_LDADD)
@@ -79,6 +116,23 @@ tests_integration_test_router_limits_LDADD = $(ROUTER_TEST_LDADD)
 tests_integration_test_router_match_SOURCES = tests/integration/test-router-match.c $(ROUTER_HELPER)
 tests_integration_test_router_match_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_match_LDADD = $(ROUTER_TEST_LDADD)
+
+RESUME_HELPER = tests/integration/resume-helper.c tests/integration/resume-helper.h $(ROUTER_HELPER)
+tests_integration_test_router_claims_SOURCES = tests/integration/test-router-claims.c $(RESUME_HELPER)
+tests_integration_test_router_claims_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_router_claims_LDADD = $(ROUTER_TEST_LDADD)
+
+tests_integration_test_router_resume_SOURCES = tests/integration/test-router-resume.c $(RESUME_HELPER)
+tests_integration_test_router_resume_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_router_resume_LDADD = $(ROUTER_TEST_LDADD)
+
+tests_integration_test_router_refused_uring_SOURCES = tests/integration/test-router-refused-uring.c $(ROUTER_HELPER)
+tests_integration_test_router_refused_uring_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_router_refused_uring_LDADD = $(ROUTER_TEST_LDADD)
+
+tests_integration_test_router_watch_SOURCES = tests/integration/test-router-watch.c $(ROUTER_HELPER)
+tests_integration_test_router_watch_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_router_watch_LDADD = $(ROUTER_TEST_LDADD)
 
 tests_integration_test_router_protocol_SOURCES = tests/integration/test-router-protocol.c $(ROUTER_HELPER)
 tests_integration_test_router_protocol_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -91,7 +145,7 @@ TESTS += tests/integration/test-man.sh
 # Many processes and a parent that kills some of them. Here for a few seconds; `make torture` for two minutes.
 check_PROGRAMS += tests/integration/torture
 TESTS += tests/integration/torture
-tests_integration_torture_SOURCES = tests/integration/torture.c
+tests_integration_torture_SOURCES = tests/integration/torture.c tests/crash/writer-check.c tests/crash/writer-check.h
 tests_integration_torture_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_torture_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la
 

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -39,12 +40,41 @@ const char *loop_argument(int i)
 
 /* --- the router's process ------------------------------------------------------------------------- */
 
+int lock_io_uring(bool exclusive)
+{
+	int fd = open(getenv("ZCP_ROUTER_BIN"), O_RDONLY | O_CLOEXEC);
+
+	ck_assert_ok(fd);
+	ck_assert_ok(flock(fd, exclusive ? LOCK_EX : LOCK_SH));
+	return fd;
+}
+
+bool router_runs_as(uid_t uid)
+{
+	pid_t pid = fork();
+	int status;
+
+	ck_assert_ok(pid);
+	if (!pid)
+		_exit(setresuid(uid, uid, uid) < 0 || access(getenv("ZCP_ROUTER_BIN"), X_OK) < 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return status == 0;
+}
+
 void router_prepare(struct test_router *router)
 {
 	memset(router, 0, sizeof(*router));
 	snprintf(router->directory, sizeof(router->directory), "/tmp/zcp-test-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(router->directory));
 	snprintf(router->path, sizeof(router->path), "%s/router.sock", router->directory);
+}
+
+static void install_filter(struct sock_filter *filter, unsigned short n)
+{
+	struct sock_fprog program = { .len = n, .filter = filter };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+		_exit(126);
 }
 
 static void refuse_uring(void)
@@ -55,10 +85,23 @@ static void refuse_uring(void)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog program = { .len = sizeof(filter) / sizeof(filter[0]), .filter = filter };
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
-		_exit(126);
+	install_filter(filter, sizeof(filter) / sizeof(filter[0]));
+}
+
+/* The option's number is the lower half of the third argument; 77 is SO_PEERPIDFD. */
+static void refuse_peerpidfd(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getsockopt, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 77, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOPROTOOPT),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+
+	install_filter(filter, sizeof(filter) / sizeof(filter[0]));
 }
 
 static void restrict_process(const struct test_router *router)
@@ -71,6 +114,8 @@ static void restrict_process(const struct test_router *router)
 		_exit(126);
 	if (router->without_uring)
 		refuse_uring();
+	if (router->without_peerpidfd)
+		refuse_peerpidfd();
 }
 
 /* The router dies with the test process, however that ends. */
@@ -141,7 +186,7 @@ void router_run(struct test_router *router, const char *const *arguments)
 	 * Then wait for calm.
 	 */
 	node_join(&node, router, "first");
-	node_drop(&node);
+	node_leave(&node);
 	router->n_fds = router_fds(router);
 	for (int64_t calm_since = now_ns(); now_ns() - calm_since < 50000000;) {
 		unsigned int n = router_fds(router);
@@ -360,6 +405,11 @@ void hello_fill(struct wire_hello *hello, uint32_t request, const char *name)
 
 void node_join(struct test_node *node, const struct test_router *router, const char *name)
 {
+	node_join_with(node, router, name, 0);
+}
+
+void node_join_with(struct test_node *node, const struct test_router *router, const char *name, uint32_t flags)
+{
 	struct wire_segment_mapped mapped = { 0 };
 	union wire_message message;
 	struct wire_hello hello;
@@ -367,6 +417,7 @@ void node_join(struct test_node *node, const struct test_router *router, const c
 
 	node->fd = client_connect(router);
 	hello_fill(&hello, 7, name);
+	hello.flags = flags;
 	client_send(node->fd, &hello.header);
 	client_expect(node->fd, WIRE_WELCOME, &message, fds);
 	node->welcome = message.welcome;
@@ -378,6 +429,15 @@ void node_join(struct test_node *node, const struct test_router *router, const c
 	wire_init(&mapped.header, WIRE_SEGMENT_MAPPED, 7);
 	mapped.segment = node->welcome.node_page_segment;
 	client_send(node->fd, &mapped.header);
+}
+
+void node_leave(struct test_node *node)
+{
+	struct wire_goodbye goodbye;
+
+	wire_init(&goodbye.header, WIRE_GOODBYE, 0);
+	client_send(node->fd, &goodbye.header);
+	node_drop(node);
 }
 
 void node_drop(struct test_node *node)

@@ -25,12 +25,22 @@ struct test_router {
 	unsigned int n_fds;	/* open descriptors when nobody was connected */
 	unsigned int nofile;	/* RLIMIT_NOFILE to run it with, 0: ours */
 	uid_t uid;		/* to run it as, 0: ours */
+	bool without_peerpidfd;	/* SO_PEERPIDFD is not known, as before Linux 6.5 */
 	bool without_uring;	/* io_uring_setup fails with EPERM, as under docker's seccomp profile */
 };
 
 /* The argument of loop tests: 0 io_uring, 1 epoll. */
 #define N_LOOPS 2
 const char *loop_argument(int i);
+
+/*
+ * For suites that run beside each other: whoever needs the machine's io_uring for an unprivileged router holds this shared, who
+ * forbids it to those exclusively. A descriptor to close.
+ */
+int lock_io_uring(bool exclusive);
+
+/* Whether a router can be run as @uid: its binary is where that user gets to. */
+bool router_runs_as(uid_t uid);
 
 /* Make the directory and name the socket; start nothing. */
 void router_prepare(struct test_router *router);
@@ -92,7 +102,11 @@ struct test_node {
 
 void hello_fill(struct wire_hello *hello, uint32_t request, const char *name);
 void node_join(struct test_node *node, const struct test_router *router, const char *name);
-/* Without a goodbye. */
+/* With WIRE_HELLO_* flags. */
+void node_join_with(struct test_node *node, const struct test_router *router, const char *name, uint32_t flags);
+/* With a goodbye: the router forgets it at once. */
+void node_leave(struct test_node *node);
+/* Without a goodbye: the router gives it some time, since our process lives. */
 void node_drop(struct test_node *node);
 
 struct test_endpoint {

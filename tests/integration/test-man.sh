@@ -253,7 +253,7 @@ define default_max_publishers src/lib/subscriber-open.c DEFAULT_MAX_PUBLISHERS
 define alignment src/lib/options.c ALIGNMENT_MAX
 define timeout_ns src/lib/control.h CONTROL_TIMEOUT_NS
 define heartbeat_ms src/lib/node.h NODE_HEARTBEAT_MS
-define patience_ns src/router/router.h ROUTER_HEARTBEAT_PATIENCE_NS
+define patience_ms src/router/options.h DEFAULT_TIMEOUT_MS
 
 code() {
 	sed -n "s/^$1 //p" "$dir/code"
@@ -293,7 +293,7 @@ says zcp_node_open "$(item zcp_node_open socket_path)" 'at most #' socket_path
 says zcp_node_open "$(item zcp_node_open no_thread)" 'every # ms' heartbeat_ms
 says zcp_node_open "$(cat "$man/zcp_node_open.3")" '1 to # bytes' name
 echo "timeout_s $(($(code timeout_ns) / 1000000000))
-patience_s $(($(code patience_ns) / 1000000000))" >>"$dir/code"
+patience_s $(($(code patience_ms) / 1000))" >>"$dir/code"
 for page in zcp_node_open $publisher $subscriber; do
 	says "$page" "$(cat "$man/$page.3")" 'answered, # s' timeout_s
 done

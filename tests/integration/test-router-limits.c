@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -162,6 +163,203 @@ START_TEST(matches_run_out)
 	stop();
 }
 END_TEST
+
+/* --- what one user and one node may have ---------------------------------------------------------- */
+
+struct limit_case {
+	const char *option, *value;	/* value NULL: room for the node page and one publisher */
+	int n_fit;			/* endpoints that are there when the next one is refused */
+	bool per_node;			/* another node of the user can go on */
+};
+
+static const struct limit_case limit_cases[] = {
+	{ "--max-endpoints-per-uid", "3", 3, false },
+	{ "--max-fds-per-uid", "8", 2, false },		/* two for each node, two for each endpoint: a mapped node page costs none */
+	{ "--max-endpoints-per-node", "2", 2, true },
+	{ "--max-fds-per-node", "7", 2, true },
+	{ "--max-bytes-per-node", NULL, 1, true },
+};
+#define N_LIMIT_CASES 5
+
+static void open_and_forget(const struct test_node *node)
+{
+	struct test_endpoint endpoint;
+
+	endpoint_ready(&endpoint, node->fd, &open_request);
+	endpoint_forget(&endpoint);
+}
+
+/* The request beyond the limit is refused, naming who, how much and the option; the next one after a close is not. */
+START_TEST(quota_is_exact)
+{
+	const struct limit_case *c = &limit_cases[_i / N_LOOPS];
+	struct test_endpoint last;
+	struct test_node node, other;
+	char value[32];
+
+	publisher_fill(&open_request, 1, "t", 2);
+	snprintf(value, sizeof(value), "%llu", (unsigned long long)open_request.geometry.segment_bytes * 3 / 2);
+	router_start(&router, _i % N_LOOPS, c->option, c->value ? c->value : value, NULL);
+	node_join(&node, &router, "limited");
+	node_join(&other, &router, "other");
+	for (int round = 0; round < 2; round++) {
+		for (int i = 1; i < c->n_fit; i++)
+			open_and_forget(&node);
+		endpoint_ready(&last, node.fd, &open_request);
+		client_send(node.fd, &open_request.header);
+		client_expect_error(node.fd, 1, -EDQUOT, c->option);
+		client_send(node.fd, &open_request.header);
+		client_expect_error(node.fd, 1, -EDQUOT, c->per_node ? "node limited " : "uid ");
+		client_send(node.fd, &open_request.header);
+		client_expect_error(node.fd, 1, -EDQUOT, c->value && !strstr(c->option, "fds-per-node") ? c->value : "");
+		client_send(other.fd, &open_request.header);
+		if (c->per_node)
+			client_expect(other.fd, WIRE_ENDPOINT_OPENED, &message, NULL);
+		else
+			client_expect_error(other.fd, 1, -EDQUOT, c->option);
+		endpoint_close(&last, node.fd);
+		endpoint_ready(&last, node.fd, &open_request);
+		endpoint_forget(&last);
+		if (round)
+			break;
+		/* All of it comes back when the node leaves. */
+		node_leave(&node);
+		node_leave(&other);
+		router_expect_base(&router);
+		node_join(&node, &router, "limited");
+		node_join(&other, &router, "other");
+	}
+	node_leave(&node);
+	node_leave(&other);
+	stop();
+}
+END_TEST
+
+static void join_as(uid_t uid, struct test_node *node, const char *name)
+{
+	ck_assert_ok(seteuid(uid));
+	node_join(node, &router, name);
+	ck_assert_ok(seteuid(0));
+}
+
+/* A connection counts against both ends' users; one who has his share stops nobody else. */
+START_TEST(matches_of_a_user_run_out)
+{
+	struct test_node mine, theirs, third;
+	struct test_endpoint endpoint, closed;
+
+	if (geteuid() != 0)
+		skip_test("only root can join as somebody else");
+	router_prepare(&router);
+	ck_assert_ok(chmod(router.directory, 0755));
+	router_run(&router, (const char *[]){ "--loop", loop_argument(_i), "--quiet", "--socket-mode", "0666", "--max-matches-per-uid",
+					      "2", NULL });
+	node_join(&mine, &router, "mine");
+	join_as(65534, &theirs, "theirs");
+	join_as(65533, &third, "third");
+
+	publisher_fill(&open_request, 1, "t", 8);
+	open_and_forget(&mine);
+	for (int i = 0; i < 2; i++) {
+		subscriber_fill(&open_request, 1, "t", 4);
+		endpoint_open(&endpoint, theirs.fd, &open_request);
+		endpoint_mapped(&endpoint, theirs.fd);
+		client_expect(theirs.fd, WIRE_WRITER_ADDED, &message, NULL);
+		client_expect(theirs.fd, WIRE_ENDPOINT_READY, &message, NULL);
+		if (i == 0)
+			closed = endpoint;
+		else
+			endpoint_forget(&endpoint);
+	}
+	/* the subscriber's user has his two */
+	client_send(theirs.fd, &open_request.header);
+	client_expect_error(theirs.fd, 1, -EDQUOT, "uid 65534 would have more than 2 connections");
+	/* and so has the publisher's: the third user's subscriber opens, and does not meet it */
+	endpoint_open(&endpoint, third.fd, &open_request);
+	endpoint_mapped(&endpoint, third.fd);
+	client_expect(third.fd, WIRE_MATCH_REFUSED, &message, NULL);
+	ck_assert_int_eq(message.match_refused.error, -EDQUOT);
+	ck_assert_ptr_nonnull(strstr(message.match_refused.text, "--max-matches-per-uid"));
+	client_expect(third.fd, WIRE_ENDPOINT_READY, &message, NULL);
+	endpoint_forget(&endpoint);
+	/* who has not used his share up has it */
+	publisher_fill(&open_request, 2, "u", 8);
+	open_and_forget(&third);
+	subscriber_fill(&open_request, 3, "u", 4);
+	endpoint_open(&endpoint, third.fd, &open_request);
+	endpoint_mapped(&endpoint, third.fd);
+	client_expect(third.fd, WIRE_WRITER_ADDED, &message, NULL);
+	client_expect(third.fd, WIRE_ENDPOINT_READY, &message, NULL);
+	endpoint_forget(&endpoint);
+	/* a connection that ends can be had again */
+	endpoint_close(&closed, theirs.fd);
+	subscriber_fill(&open_request, 4, "t", 4);
+	endpoint_open(&endpoint, theirs.fd, &open_request);
+	endpoint_mapped(&endpoint, theirs.fd);
+	client_expect(theirs.fd, WIRE_WRITER_ADDED, &message, NULL);
+	client_expect(theirs.fd, WIRE_ENDPOINT_READY, &message, NULL);
+	endpoint_forget(&endpoint);
+	node_leave(&theirs);
+	node_leave(&third);
+	node_leave(&mine);
+	stop();
+}
+END_TEST
+
+static void expect_row(const struct directory_view *view, uint64_t id, uint32_t n_endpoints, uint32_t n_fds)
+{
+	struct directory_node row;
+
+	for (uint32_t i = 0; i < view->max_nodes; i++) {
+		if (directory_read_node(view, i, &row) != 1 || row.id != id)
+			continue;
+		ck_assert_uint_eq(row.n_endpoints, n_endpoints);
+		ck_assert_uint_eq(row.n_fds, n_fds);
+		return;
+	}
+	ck_abort_msg("the node has no row");
+}
+
+/* The directory says what the limits are, and what of them a node uses. */
+START_TEST(limits_are_shown)
+{
+	struct test_endpoint endpoint;
+	struct directory_view view;
+	const void *directory;
+	struct test_node node;
+
+	router_start(&router, _i, "--max-endpoints", "80", "--max-matches", "100", "--max-fds-per-uid", "1234", "--max-bytes-per-node",
+		     "5G", "--max-fds-per-node", "56", "--heartbeat-touch-ms", "70", "--heartbeat-scan-ms", "200",
+		     "--heartbeat-timeout-ms", "2000", "--evict-unresponsive", NULL);
+	node_join(&node, &router, "n");
+	ck_assert_uint_eq(node.welcome.heartbeat_ms, 70);
+	ck_assert_int_eq(memfd_map_reader(node.directory_fd, node.welcome.directory_bytes, &directory), 0);
+	ck_assert_int_eq(directory_open(&view, directory, node.welcome.directory_bytes), 0);
+	ck_assert_uint_eq(view.header->max_endpoints_per_uid, 70);
+	ck_assert_uint_eq(view.header->max_matches_per_uid, 88);
+	ck_assert_uint_eq(view.header->max_fds_per_uid, 1234);
+	ck_assert_uint_eq(view.header->max_fds_per_node, 56);
+	ck_assert_uint_eq(view.header->max_bytes_per_node, 5ull << 30);
+	ck_assert_uint_eq(view.header->heartbeat_ms, 70);
+	ck_assert_uint_eq(view.header->scan_ms, 200);
+	ck_assert_uint_eq(view.header->timeout_ms, 2000);
+	ck_assert_uint_eq(view.header->evict_unresponsive, 1);
+	ck_assert_str_eq(view.header->config_path, "");
+
+	subscriber_fill(&open_request, 1, "t", 4);
+	endpoint_ready(&endpoint, node.fd, &open_request);
+	expect_row(&view, node.welcome.node, 1, 4);
+	endpoint_close(&endpoint, node.fd);
+	endpoint_ready(&endpoint, node.fd, &open_request);	/* so that the router has seen the close */
+	expect_row(&view, node.welcome.node, 1, 4);
+	endpoint_forget(&endpoint);
+	munmap((void *)(uintptr_t)directory, node.welcome.directory_bytes);
+	node_leave(&node);
+	stop();
+}
+END_TEST
+
+/* --- queues --------------------------------------------------------------------------------------- */
 
 /*
  * A client that asks and never reads. The kernel's queue fills, then the router's; then it is
@@ -319,18 +517,6 @@ START_TEST(descriptors_left_in_flight)
 }
 END_TEST
 
-static bool is_executable_for(uid_t uid)
-{
-	pid_t pid = fork();
-	int status;
-
-	ck_assert_ok(pid);
-	if (!pid)
-		_exit(setresuid(uid, uid, uid) < 0 || access(getenv("ZCP_ROUTER_BIN"), X_OK) < 0);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	return status == 0;
-}
-
 /*
  * Another process of the router's user has so many descriptors in flight that the kernel lets the
  * router send none (ETOOMANYREFS): the router waits and goes on when they have landed.
@@ -338,20 +524,22 @@ static bool is_executable_for(uid_t uid)
 START_TEST(too_many_descriptors_in_flight)
 {
 	const char *arguments[] = { "--loop", loop_argument(_i), "--quiet", NULL };
-	int hog[2], done[2], devnull[60], status, fd;
+	int hog[2], done[2], devnull[60], status, fd, lock;
 	struct test_node node;
 	char byte;
 	pid_t pid;
 
 	if (geteuid() != 0)
 		skip_test("only root can run the router as another user");
-	if (!is_executable_for(65534))
+	if (!router_runs_as(65534))
 		skip_test("uid 65534 cannot reach the router's binary");
 	router_prepare(&router);
 	router.nofile = 64;
 	router.uid = 65534;
 	ck_assert_ok(chown(router.directory, router.uid, (gid_t)-1));
+	lock = lock_io_uring(false);
 	router_run(&router, arguments);
+	close(lock);
 
 	ck_assert_ok(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, hog));
 	ck_assert_ok(pipe2(done, O_CLOEXEC));
@@ -385,12 +573,13 @@ START_TEST(too_many_descriptors_in_flight)
 }
 END_TEST
 
-/* 16 descriptors: some are served, the others are told, and when the crowd has left all is well. */
+/* 16 descriptors: who was first stays, the others are told, and when the crowd has left all is well. */
 START_TEST(descriptor_table_full)
 {
 	enum { N_CLIENTS = 100 };
 	const char *arguments[] = { "--loop", loop_argument(_i), "--quiet", NULL };
-	unsigned int n_welcome = 0, n_refused = 0;
+	unsigned int n_refused = 0;
+	struct test_node first;
 	int fds[N_CLIENTS];
 
 	router_prepare(&router);
@@ -400,6 +589,7 @@ START_TEST(descriptor_table_full)
 	for (int round = 0; round < 3; round++) {
 		struct test_node node;
 
+		node_join(&first, &router, "first");
 		for (int i = 0; i < N_CLIENTS; i++) {
 			struct wire_hello hello;
 
@@ -414,16 +604,18 @@ START_TEST(descriptor_table_full)
 			r = message_receive(fds[i], &message, received);
 			if (r >= 0)
 				close_fds(received);
-			if (r >= 0 && message.header.type == WIRE_WELCOME) {
-				n_welcome++;
-			} else {
-				ck_assert(r < 0 || (message.header.type == WIRE_ERROR && message.error.error == -EMFILE));
-				n_refused++;
-			}
+			if (r >= 0 && message.header.type == WIRE_WELCOME)
+				continue;
+			ck_assert(r < 0 || (message.header.type == WIRE_ERROR && message.error.error == -EMFILE));
+			n_refused++;
 		}
 		ck_assert(router_lives(&router));
+		subscriber_fill(&open_request, 1, "t", 0);
+		client_send(first.fd, &open_request.header);
+		client_expect_error(first.fd, 1, -EINVAL, "");	/* wrong on purpose: still there, still answered */
 		for (int i = 0; i < N_CLIENTS; i++)
 			fd_close(fds[i]);
+		node_leave(&first);
 		router_expect_base(&router);
 		ck_assert_uint_gt(n_refused, 0);
 
@@ -442,7 +634,6 @@ START_TEST(descriptor_table_full)
 		node_drop(&node);
 		router_expect_base(&router);
 	}
-	ck_assert_uint_gt(n_welcome, 0);
 	router_stop(&router, SIGTERM);
 }
 END_TEST
@@ -456,7 +647,7 @@ START_TEST(endpoints_exhaust_descriptors)
 	int n_opened = 0;
 
 	router_prepare(&router);
-	router.nofile = 24;
+	router.nofile = 36;
 	router_run(&router, arguments);
 	node_join(&node, &router, "n");
 	for (;;) {
@@ -551,31 +742,6 @@ START_TEST(many_endpoints)
 }
 END_TEST
 
-/*
- * Where io_uring is refused: one warning that names the cure, and epoll; or the end, if io_uring
- * was asked for.
- */
-START_TEST(no_io_uring)
-{
-	const char *automatic[] = { "--exit-when-idle=0", NULL }, *forced[] = { "--loop", "io_uring", NULL };
-	const char *quiet[] = { "--quiet", NULL };
-	struct test_node node;
-	char text[4096];
-
-	router_prepare(&router);
-	router.without_uring = true;
-	ck_assert_int_eq(router_fails(&router, automatic, text, sizeof(text)), 0);
-	ck_assert_msg(strstr(text, "warning: no io_uring") && strstr(text, "seccomp"), "%s", text);
-	ck_assert_ptr_nonnull(strstr(text, "loop epoll"));
-	ck_assert_int_eq(router_fails(&router, forced, text, sizeof(text)), 1);
-	ck_assert_ptr_nonnull(strstr(text, "seccomp"));
-	router_run(&router, quiet);
-	node_join(&node, &router, "n");
-	node_drop(&node);
-	stop();
-}
-END_TEST
-
 /* Each node of these tests takes more than one descriptor on this side. */
 static void need_descriptors(void)
 {
@@ -602,6 +768,9 @@ int main(void)
 	tcase_add_loop_test(quotas, endpoints_run_out, 0, 2 * N_LOOPS);
 	tcase_add_loop_test(quotas, bytes_run_out, 0, N_LOOPS);
 	tcase_add_loop_test(quotas, matches_run_out, 0, N_LOOPS);
+	tcase_add_loop_test(quotas, quota_is_exact, 0, N_LIMIT_CASES * N_LOOPS);
+	tcase_add_loop_test(quotas, matches_of_a_user_run_out, 0, N_LOOPS);
+	tcase_add_loop_test(quotas, limits_are_shown, 0, N_LOOPS);
 	tcase_add_loop_test(queues, client_that_never_reads, 0, N_LOOPS);
 	tcase_add_loop_test(queues, late_reader_gets_everything_in_order, 0, N_LOOPS);
 	tcase_add_loop_test(queues, obsolete_news_is_taken_back, 0, N_LOOPS);
@@ -611,6 +780,5 @@ int main(void)
 	tcase_add_loop_test(descriptors, endpoints_exhaust_descriptors, 0, N_LOOPS);
 	tcase_add_loop_test(many, many_nodes_come_and_go, 0, N_LOOPS);
 	tcase_add_loop_test(many, many_endpoints, 0, N_LOOPS);
-	tcase_add_test(many, no_io_uring);
 	return run_suite(suite);
 }

@@ -197,7 +197,7 @@ END_TEST
 /* The cause tells how a node left: goodbye, crash, violation. */
 START_TEST(cause_of_leaving)
 {
-	static const uint32_t causes[] = { WIRE_CAUSE_CLOSED, WIRE_CAUSE_DIED, WIRE_CAUSE_EVICTED, WIRE_CAUSE_CLOSED };
+	static const uint32_t causes[] = { WIRE_CAUSE_CLOSED, WIRE_CAUSE_LEFT, WIRE_CAUSE_EVICTED, WIRE_CAUSE_CLOSED };
 	struct test_endpoint publisher, subscriber;
 	struct wire_writer_added added;
 	struct wire_goodbye goodbye;

@@ -165,8 +165,8 @@ ends 10 "$sub"
 [ $status -eq 1 ] || fail "losses at sub --raw: status $status"
 grep -q '^zcp: [0-9]* messages were lost' "$dir/holes.err" || fail "losses at sub --raw: $(cat "$dir/holes.err")"
 
-# the router's end
-background orphan "$zcp" sub --raw test/ends/orphan
+# the router's end: one that finds no other router fails, one that can start one goes on
+background orphan env ZCP_ROUTER_BIN=/nonexistent "$zcp" sub --raw test/ends/orphan
 sub=$pid
 wait_for 10 endpoints subscriber 1
 kill -TERM "$router_job"
@@ -174,5 +174,16 @@ wait "$router_job"
 ends 10 "$sub"
 [ $status -eq 1 ] || fail "sub --raw without a router: status $status"
 grep -q '^zcp: the router has gone: the output may be incomplete' "$dir/orphan.err" || fail "sub --raw without a router: $(cat "$dir/orphan.err")"
+
+start_router
+background patient "$zcp" sub --raw test/ends/patient
+patient=$pid
+wait_for 10 endpoints subscriber 1
+kill -KILL "$router_job"
+wait "$router_job" 2>/dev/null
+wait_for 10 grep -q '^zcp: the router is back' "$dir/patient.err" || fail "no router again: $(cat "$dir/patient.err")"
+run 0 sh -c "echo text | '$zcp' pub test/ends/patient"
+ends 10 "$patient"
+[ $status -eq 0 ] && [ "$(cat "$dir/patient.out")" = text ] || fail "after the router came back: status $status, $(cat "$dir/patient.out")"
 
 finish

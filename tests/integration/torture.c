@@ -28,6 +28,9 @@
 
 #include <zcp/zcp.h>
 
+#include "crash/writer-check.h"
+#include "lib/publisher.h"
+
 #define PUBLISHERS 3
 #define READERS 4
 #define MARK 0x746f72747572u
@@ -152,6 +155,13 @@ static void publisher_main(int index, bool reliable)
 		size_t bytes = sizeof(struct message) + mix(random, number) % (payload_max[index] - sizeof(struct message) + 1);
 
 		last = now() > end;
+		/* whoever was killed meanwhile: no chunk is lost or in two places */
+		if (number % 4096 == 0 || last) {
+			const char *why = channel_writer_check(&p->writer);
+
+			if (why)
+				die("publisher %d: %s", index, why);
+		}
 		publish_one(p, (uint64_t)index, number, bytes & ~(size_t)7, last);
 		/* an unchecked lossy publisher would leave nothing but losses */
 		if (!reliable && number % 16 == 15)

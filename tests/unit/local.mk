@@ -102,6 +102,25 @@ tests_unit_test_lib_input_SOURCES = tests/unit/test-lib-input.c
 tests_unit_test_lib_input_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_lib_input_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la $(TEST_LDADD)
 
+# src/router and bpf
+check_PROGRAMS += tests/unit/test-config
+TESTS += tests/unit/test-config
+tests_unit_test_config_SOURCES = tests/unit/test-config.c
+tests_unit_test_config_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_config_LDADD = $(TEST_LDADD) libzcp_router.la libzcp_channel.la libzcp_common.la $(INIH_LIBS)
+
+check_PROGRAMS += tests/unit/test-exit-bpf
+TESTS += tests/unit/test-exit-bpf
+tests_unit_test_exit_bpf_SOURCES = tests/unit/test-exit-bpf.c
+tests_unit_test_exit_bpf_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_exit_bpf_LDADD = $(TEST_LDADD) libzcp_router.la libzcp_channel.la libzcp_common.la $(LIBBPF_LIBS) $(LIBURING_LIBS)
+
+check_PROGRAMS += tests/unit/test-loop
+TESTS += tests/unit/test-loop
+tests_unit_test_loop_SOURCES = tests/unit/test-loop.c
+tests_unit_test_loop_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_loop_LDADD = $(TEST_LDADD) libzcp_router.la libzcp_channel.la libzcp_common.la $(LIBBPF_LIBS) $(LIBURING_LIBS)
+
 check_PROGRAMS += tests/unit/test-pattern
 TESTS += tests/unit/test-pattern
 tests_unit_test_pattern_SOURCES = tests/unit/test-pattern.c

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -393,6 +394,106 @@ START_TEST(test_fork)
 }
 END_TEST
 
+/* --- what a router made once -------------------------------------------------------------------------- */
+
+#define LABEL "data:0:77:91"
+
+START_TEST(test_origin)
+{
+	_cleanup_fd_ int fd = memfd_create_segment(LABEL, SIZE);
+	_cleanup_fd_ int reader = -1;
+
+	ck_assert_int_eq(memfd_check_origin(fd, LABEL, SIZE), -EPERM);		/* not sealed for readers yet */
+	ck_assert_int_eq(memfd_seal_writer(fd), 0);
+	ck_assert_int_eq(memfd_check_origin(fd, LABEL, SIZE), 0);
+	ck_assert_ok(reader = memfd_reader_fd(fd));
+	ck_assert_int_eq(memfd_check_origin(reader, LABEL, SIZE), 0);
+	ck_assert_int_eq(memfd_check_origin(fd, LABEL, SIZE - 4096), -EMSGSIZE);
+	ck_assert_int_eq(memfd_check_origin(fd, LABEL, 2 * SIZE), -EMSGSIZE);
+	ck_assert_int_eq(memfd_check_origin(fd, "data:0:77:9", SIZE), -ESTALE);		/* the beginning of it */
+	ck_assert_int_eq(memfd_check_origin(fd, "data:0:77:911", SIZE), -ESTALE);
+	ck_assert_int_eq(memfd_check_origin(fd, "", SIZE), -ESTALE);
+}
+END_TEST
+
+/* The owner is the user who made it, whoever has it; the mode is ours. */
+START_TEST(test_origin_owner_and_mode)
+{
+	_cleanup_fd_ int fd = memfd_create_segment(LABEL, SIZE);
+	int status;
+	pid_t pid;
+
+	ck_assert_int_eq(memfd_seal_writer(fd), 0);
+	ck_assert_ok(fchmod(fd, 0640));
+	ck_assert_int_eq(memfd_check_origin(fd, LABEL, SIZE), -EACCES);
+	ck_assert_ok(fchmod(fd, 0600));
+	ck_assert_int_eq(memfd_check_origin(fd, LABEL, SIZE), 0);
+	if (geteuid() != 0)
+		skip_test("only root can be another user");
+	ck_assert_ok(pid = fork());
+	if (!pid)
+		_exit(setresuid(65534, 65534, 65534) < 0 ? 1 : memfd_check_origin(fd, LABEL, SIZE) == -EACCES ? 0 : 2);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+/* A name that begins as the kernel begins it, and things that have no seals. */
+START_TEST(test_origin_imitations)
+{
+	_cleanup_fd_ int named = memfd_create("memfd:zcp:" LABEL, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	_cleanup_fd_ int other = memfd_create(LABEL, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	_cleanup_fd_ int regular = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	_cleanup_fd_ int event = eventfd(0, EFD_CLOEXEC);
+	int fds[] = { named, other };
+
+	for (int i = 0; i < 2; i++) {
+		ck_assert_ok(fchmod(fds[i], 0600));
+		ck_assert_ok(ftruncate(fds[i], SIZE));
+		ck_assert_ok(fcntl(fds[i], F_ADD_SEALS, MEMFD_SEALS_READER));
+		ck_assert_int_eq(memfd_check_origin(fds[i], LABEL, SIZE), -ESTALE);
+	}
+	ck_assert_int_eq(memfd_check_origin(regular, LABEL, SIZE), -EBADF);
+	ck_assert_int_eq(memfd_check_origin(event, LABEL, SIZE), -EBADF);
+	ck_assert_int_eq(memfd_check_origin(-1, LABEL, SIZE), -EBADF);
+}
+END_TEST
+
+START_TEST(test_origin_missing_seals)
+{
+	static const int all[] = { F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_FUTURE_WRITE, F_SEAL_SEAL };
+
+	for (int missing = 0; missing < 4; missing++) {
+		_cleanup_fd_ int fd = memfd_create("zcp:" LABEL, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+		ck_assert_ok(fchmod(fd, 0600));
+		ck_assert_ok(ftruncate(fd, SIZE));
+		ck_assert_ok(fcntl(fd, F_ADD_SEALS, MEMFD_SEALS_READER & ~all[missing]));
+		ck_assert_int_eq(memfd_check_origin(fd, LABEL, SIZE), -EPERM);
+	}
+}
+END_TEST
+
+START_TEST(test_eventfd)
+{
+	_cleanup_fd_ int event = eventfd(0, EFD_CLOEXEC);
+	_cleanup_fd_ int segment = memfd_create_segment("anon_inode:[eventfd]", SIZE);
+	_cleanup_fd_ int device = open("/dev/null", O_RDWR | O_CLOEXEC);
+	_cleanup_fd_ int epoll = epoll_create1(EPOLL_CLOEXEC);
+	int pipe_fds[2];
+
+	ck_assert_ok(pipe2(pipe_fds, O_CLOEXEC));
+	ck_assert_int_eq(memfd_check_eventfd(event), 0);
+	ck_assert_int_eq(memfd_check_eventfd(segment), -EINVAL);
+	ck_assert_int_eq(memfd_check_eventfd(device), -EINVAL);
+	ck_assert_int_eq(memfd_check_eventfd(epoll), -EINVAL);
+	ck_assert_int_eq(memfd_check_eventfd(pipe_fds[1]), -EINVAL);
+	ck_assert_int_lt(memfd_check_eventfd(-1), 0);
+	fd_close(pipe_fds[0]);
+	fd_close(pipe_fds[1]);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("memfd");
@@ -414,5 +515,10 @@ int main(void)
 	tcase_add_test(tcase, test_not_a_memfd);
 	tcase_add_test(tcase, test_read_only_fd_for_writer);
 	tcase_add_test(tcase, test_fork);
+	tcase_add_test(tcase, test_origin);
+	tcase_add_test(tcase, test_origin_owner_and_mode);
+	tcase_add_test(tcase, test_origin_imitations);
+	tcase_add_test(tcase, test_origin_missing_seals);
+	tcase_add_test(tcase, test_eventfd);
 	return run_suite(suite);
 }

@@ -16,6 +16,13 @@ static const struct {
 	{ WIRE_ENDPOINT_CLOSE, sizeof(struct wire_endpoint_close), 0 },
 	{ WIRE_LANE_CHOSEN, sizeof(struct wire_lane_chosen), 0 },
 	{ WIRE_GOODBYE, sizeof(struct wire_goodbye), 0 },
+	{ WIRE_REJOIN, sizeof(struct wire_rejoin), 1 },
+	{ WIRE_ENDPOINT_RESUME, sizeof(struct wire_endpoint_resume), 2 },
+	{ WIRE_MATCH_RESUME, sizeof(struct wire_match_resume), 0 },
+	{ WIRE_RESUME_END, sizeof(struct wire_resume_end), 0 },
+	{ WIRE_WATCH_OPEN, sizeof(struct wire_watch_open), 0 },
+	{ WIRE_WATCH_CLOSE, sizeof(struct wire_watch_close), 0 },
+	{ WIRE_POOL_DRY, sizeof(struct wire_pool_dry), 0 },
 	{ WIRE_WELCOME, sizeof(struct wire_welcome), 2 },
 	{ WIRE_ENDPOINT_OPENED, sizeof(struct wire_endpoint_opened), 2 },
 	{ WIRE_ENDPOINT_READY, sizeof(struct wire_endpoint_ready), 0 },
@@ -25,6 +32,9 @@ static const struct {
 	{ WIRE_LANE_GONE, sizeof(struct wire_gone), 0 },
 	{ WIRE_MATCH_REFUSED, sizeof(struct wire_match_refused), 0 },
 	{ WIRE_ERROR, sizeof(struct wire_error), 0 },
+	{ WIRE_ENDPOINT_RESUMED, sizeof(struct wire_endpoint_resumed), 0 },
+	{ WIRE_WATCHING, sizeof(struct wire_watching), 0 },
+	{ WIRE_WATCH_EVENT, sizeof(struct wire_watch_event), 0 },
 };
 #define N_TABLE (sizeof(table) / sizeof(table[0]))
 
