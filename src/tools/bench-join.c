@@ -229,5 +229,5 @@ int bench_join(struct bench *b)
 		report(b, &a);
 	fd_close(a.listener);
 	bench_shared_free(a.shared, sizeof(*a.shared));
-	return r;
+	return r ? r : bench_crowd(b);
 }

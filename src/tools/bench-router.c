@@ -76,8 +76,12 @@ static void step_aside(const struct bench *b)
 		sched_setaffinity(0, sizeof(set), &set);
 }
 
-static _Noreturn void exec_router(const struct bench *b, const char *program, pid_t parent, int log)
+static _Noreturn void exec_router(const struct bench *b, const char *program, const char *const *arguments, pid_t parent, int log)
 {
+	const char *argv[32] = { "zcp-router", "--socket", b->socket_path };
+
+	for (int i = 3; arguments && *arguments && i < 31; i++)
+		argv[i] = *arguments++;
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		_exit(1);
@@ -89,7 +93,7 @@ static _Noreturn void exec_router(const struct bench *b, const char *program, pi
 	step_aside(b);
 	dup2(log, STDOUT_FILENO);
 	dup2(log, STDERR_FILENO);
-	execlp(program, "zcp-router", "--socket", b->socket_path, (char *)NULL);
+	execvp(program, (char *const *)(uintptr_t)argv);
 	dprintf(STDERR_FILENO, "cannot execute %s: %s\n", program, strerror(errno));
 	_exit(127);
 }
@@ -142,7 +146,7 @@ static int await_router(struct bench *b, int log)
 	return 0;
 }
 
-int bench_router_start(struct bench *b)
+int bench_router_start(struct bench *b, const char *const *arguments)
 {
 	char path[4096], log_path[128];
 	const char *program = router_program(path);
@@ -166,7 +170,7 @@ int bench_router_start(struct bench *b)
 	fflush(NULL);
 	b->router = fork();
 	if (b->router == 0)
-		exec_router(b, program, parent, log);
+		exec_router(b, program, arguments, parent, log);
 	if (b->router < 0) {
 		b->router = 0;
 		bench_error(b, "cannot fork: %s", strerror(errno));

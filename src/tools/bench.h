@@ -74,6 +74,8 @@ int bench_throughput(struct bench *b);
 int bench_fanout(struct bench *b);
 int bench_wake(struct bench *b);
 int bench_join(struct bench *b);
+int bench_crowd(struct bench *b);	/* the second half of join */
+int bench_exit(struct bench *b);
 int bench_memory(struct bench *b);
 
 /* ---- statistics (bench-util.c) ----------------------------------------------------------------------------------- */
@@ -161,8 +163,12 @@ int worker_connected(struct worker *w, zcp_publisher *publisher, int subscribers
 
 /* ---- the private router (bench-router.c) ------------------------------------------------------------------------- */
 
-/* Start one in a new directory, out of the way of both cpus where there are more. 0, or -1 after bench_error(). */
-int bench_router_start(struct bench *b);
+/*
+ * Start one in a new directory, out of the way of both cpus where there are more. @arguments: further ones of its command
+ * line, NULL-terminated; or NULL. A section that needs a router of its own makes one for a copy of struct bench. 0, or -1
+ * after bench_error().
+ */
+int bench_router_start(struct bench *b, const char *const *arguments);
 /* End it and remove the directory. Fine without one. */
 void bench_router_stop(struct bench *b);
 

@@ -29,11 +29,12 @@ static const char help_text[] =
 	"  fanout               cost of a publish with 0 to 256 subscribers\n"
 	"  wake                 from publish to a sleeping subscriber that runs\n"
 	"  join                 opening a node, and a publisher until it is connected\n"
+	"  exit                 from the kill of a process until its peer knows\n"
 	"  memory               resident bytes of a publisher and a subscriber\n"
 	"  all\n"
 	"\n"
 	"Options\n"
-	"      --quick          about 15 s and one screen, instead of about 90 s\n"
+	"      --quick          about 25 s and one screen, instead of about two minutes\n"
 	"      --runs N         turns of floor and zcp for each figure (5)\n"
 	"      --cpus A,B       where the two sides run (the first two allowed)\n"
 	"      --histogram      draw the distribution of each latency\n"
@@ -51,7 +52,7 @@ static const struct section {
 	const char *name;
 	int (*run)(struct bench *b);
 } sections[] = {
-	{ "latency", bench_latency }, { "throughput", bench_throughput }, { "fanout", bench_fanout }, { "wake", bench_wake }, { "join", bench_join }, { "memory", bench_memory },
+	{ "latency", bench_latency }, { "throughput", bench_throughput }, { "fanout", bench_fanout }, { "wake", bench_wake }, { "join", bench_join }, { "exit", bench_exit }, { "memory", bench_memory },
 };
 #define N_SECTIONS (sizeof(sections) / sizeof(*sections))
 
@@ -267,7 +268,7 @@ int cmd_bench(int argc, char **argv)
 	calibrate(&b);
 	if (tool_socket())
 		strcpy(b.socket_path, tool_socket());
-	if (bench_report_begin(&b) == 0 && (tool_socket() || bench_router_start(&b) == 0))
+	if (bench_report_begin(&b) == 0 && (tool_socket() || bench_router_start(&b, NULL) == 0))
 		run_sections(&b, wanted);
 	bench_report_end(&b);
 	bench_router_stop(&b);

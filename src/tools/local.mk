@@ -34,8 +34,10 @@ zcp_LDADD = \
 
 # zcp bench. `make bench` runs it from the build tree; BENCHFLAGS='--quick latency' for less.
 zcp_SOURCES += \
+	src/tools/bench-exit.c \
 	src/tools/bench-fanout.c \
 	src/tools/bench-floor.c \
+	src/tools/bench-crowd.c \
 	src/tools/bench-join.c \
 	src/tools/bench-latency.c \
 	src/tools/bench-memory.c \
