@@ -149,6 +149,15 @@ tests_integration_torture_SOURCES = tests/integration/torture.c tests/crash/writ
 tests_integration_torture_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_torture_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la
 
-torture: tests/integration/torture$(EXEEXT) zcp-router$(EXEEXT)
+# Thousands of processes that are killed. Here some hundred.
+check_PROGRAMS += tests/integration/churn
+TESTS += tests/integration/churn
+tests_integration_churn_SOURCES = tests/integration/churn.c
+tests_integration_churn_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_churn_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la
+
+torture: tests/integration/torture$(EXEEXT) tests/integration/churn$(EXEEXT) zcp-router$(EXEEXT)
 	ZCP_ROUTER_BIN='$(abs_top_builddir)/zcp-router' tests/integration/torture$(EXEEXT) $(TORTURE_SECONDS)
+	ZCP_ROUTER_BIN='$(abs_top_builddir)/zcp-router' tests/integration/churn$(EXEEXT) $(CHURN_PROCESSES)
+CHURN_PROCESSES = 10000
 TORTURE_SECONDS = 120
