@@ -30,6 +30,8 @@ tests_libtest_harness_la_CPPFLAGS = $(TEST_CPPFLAGS)
 include tests/unit/local.mk
 include tests/kernel/local.mk
 include tests/integration/local.mk
+include tests/faults/local.mk
+
 else
 check-local: check-is-missing
 check-is-missing:
@@ -51,4 +53,4 @@ check-tsan:
 check-code:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS="`echo $(TESTS) | tr ' ' '\n' | grep -v '^tests/model/' | tr '\n' ' '`"
 
-.PHONY: check-code check-tsan check-is-missing torture
+.PHONY: check-code check-tsan check-is-missing torture torture-faults

@@ -1,0 +1,841 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every public function with the Nth call of something failing beneath it, for N = 1, 2, ... until it runs untouched.
+ *
+ * A world is a node under test with what a function needs, and a peer. The peer's node has no thread and
+ * is never hit: faults are armed for the calling thread, around the one call, or for all others, which means the
+ * thread of the node under test. After each fault: the error is one that the header documents, with a
+ * sentence; the node works or says that it is not connected; and when the world is closed again nothing is left of
+ * it, neither here (descriptors, mappings, heap) nor at the router.
+ *
+ * What cannot happen is not injected. A send that fails with EPIPE means that the socket has ended, which a receive would
+ * see too; fcntl(F_GETFL) and F_GET_SEALS of an open descriptor do not fail.
+ *
+ * $ZCP_FAULTS=all: every N of every fault; otherwise long runs of N are thinned out.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/directory.h"
+#include "inject.h"
+#include "integration/lib-helper.h"
+#include "lib/node.h"
+
+#define LARGE 5000
+
+static const struct lib_fault {
+	struct fault fault;
+	bool sticky;		/* also: the Nth and all later ones */
+} faults[] = {
+	{ { "malloc ENOMEM", CALL_ALLOC, ENOMEM }, true },
+	{ { "mmap ENOMEM", CALL_MMAP, ENOMEM }, true },
+	{ { "madvise ENOMEM", CALL_MADVISE, ENOMEM }, true },
+	{ { "fstat ENOMEM", CALL_FSTAT, ENOMEM }, true },
+	{ { "eventfd EMFILE", CALL_EVENTFD, EMFILE }, true },
+	{ { "eventfd ENFILE", CALL_EVENTFD, ENFILE }, false },
+	{ { "eventfd ENOMEM", CALL_EVENTFD, ENOMEM }, false },
+	{ { "socket EMFILE", CALL_SOCKET, EMFILE }, true },
+	{ { "socket ENOBUFS", CALL_SOCKET, ENOBUFS }, false },
+	{ { "socket ENFILE", CALL_SOCKET, ENFILE }, false },
+	{ { "connect ECONNREFUSED", CALL_CONNECT, ECONNREFUSED }, false },
+	{ { "connect EINTR", CALL_CONNECT, EINTR }, false },
+	{ { "sendmsg EAGAIN", CALL_SEND, EAGAIN }, false },
+	{ { "sendmsg EINTR", CALL_SEND, EINTR }, false },
+	{ { "sendmsg ENOBUFS", CALL_SEND, ENOBUFS }, false },
+	{ { "sendmsg ENOMEM", CALL_SEND, ENOMEM }, false },
+	{ { "sendmsg ETOOMANYREFS", CALL_SEND, ETOOMANYREFS }, false },
+	{ { "recvmsg EINTR", CALL_RECEIVE, EINTR }, false },
+	{ { "recvmsg ENOMEM", CALL_RECEIVE, ENOMEM }, false },
+	{ { "recvmsg ECONNRESET", CALL_RECEIVE, ECONNRESET }, false },
+	{ { "recvmsg without its descriptors", CALL_RECEIVE, INJECT_TRUNCATE }, true },
+	{ { "read EINTR", CALL_READ, EINTR }, false },
+	{ { "write EAGAIN", CALL_WRITE, EAGAIN }, false },
+	{ { "poll EINTR", CALL_POLL, EINTR }, false },
+	{ { "epoll ENOMEM", CALL_EPOLL, ENOMEM }, true },
+	{ { "epoll EMFILE", CALL_EPOLL, EMFILE }, false },
+	{ { "timerfd EMFILE", CALL_TIMER, EMFILE }, true },
+	{ { "pthread_create EAGAIN", CALL_THREAD, EAGAIN }, true },
+};
+#define N_FAULTS (sizeof(faults) / sizeof(faults[0]))
+
+/* How often each was injected, over all the processes of this suite. */
+static _Atomic uint32_t *n_fired;
+
+/* ---- the world --------------------------------------------------------------------------------------------------- */
+
+struct world {
+	bool no_thread;
+	zcp_node *node, *other;
+	zcp_publisher *publisher, *other_publisher;
+	zcp_subscriber *subscriber, *other_subscriber;
+	zcp_watch *watch;
+	struct zcp_sample samples[2];
+	void *loans[2];
+	int n_loans;
+	char buffer[LARGE];
+};
+
+static zcp_node *observer;	/* looks at the directory; never hit, never dispatched */
+
+static void open_node(struct world *w)
+{
+	w->node = w->no_thread ? lib_node_without_thread("node") : lib_node("node");
+}
+
+static void open_other(struct world *w)
+{
+	w->other = lib_node_without_thread("other");
+}
+
+static const struct zcp_publisher_options publisher_options = { .payload_max = LARGE, .depth = 4, .max_loans = 4, .history = 2,
+							       .reliable = true };
+
+static void open_publisher(struct world *w)
+{
+	open_node(w);
+	w->publisher = lib_publisher(w->node, &publisher_options);
+}
+
+static void open_subscriber(struct world *w)
+{
+	open_node(w);
+	w->subscriber = lib_subscriber(w->node, &(struct zcp_subscriber_options){ .history = 2 });
+}
+
+static void open_other_publisher(struct world *w)
+{
+	open_other(w);
+	w->other_publisher = lib_publisher(w->other, &publisher_options);
+	ok(lib_send(w->other_publisher, 1, 16));
+	ok(lib_send(w->other_publisher, 2, LARGE));
+}
+
+static void open_other_subscriber(struct world *w)
+{
+	open_other(w);
+	w->other_subscriber = lib_subscriber(w->other, NULL);
+}
+
+static void dispatch(struct world *w)
+{
+	if (w->node && w->no_thread)
+		zcp_node_dispatch(w->node);
+	if (w->other)
+		zcp_node_dispatch(w->other);
+}
+
+/* Both ends know of each other. */
+static void settle(struct world *w, zcp_publisher *publisher)
+{
+	ck_assert_within((dispatch(w), zcp_publisher_subscribers(publisher) == 1), DEADLINE_MS);
+}
+
+static void matched_publisher(struct world *w)
+{
+	open_publisher(w);
+	open_other_subscriber(w);
+	settle(w, w->publisher);
+}
+
+static void matched_subscriber(struct world *w)
+{
+	open_subscriber(w);
+	open_other_publisher(w);
+	settle(w, w->other_publisher);
+}
+
+static void close_world(struct world *w)
+{
+	zcp_sample_release_batch(w->samples, 2);
+	zcp_watch_close(w->watch);
+	zcp_publisher_close(w->publisher);
+	zcp_subscriber_close(w->subscriber);
+	zcp_publisher_close(w->other_publisher);
+	zcp_subscriber_close(w->other_subscriber);
+	zcp_node_close(w->node);
+	zcp_node_close(w->other);
+}
+
+/* ---- the functions ----------------------------------------------------------------------------------------------- */
+
+static int node_open(struct world *w)
+{
+	struct zcp_node_options options = { .sz = sizeof(options), .socket_path = lib_socket, .no_thread = w->no_thread };
+
+	return zcp_node_open(&w->node, "node", &options);
+}
+
+static int node_close(struct world *w)
+{
+	zcp_node_close(w->node);
+	w->node = NULL;
+	w->publisher = NULL;
+	w->subscriber = NULL;
+	return 0;
+}
+
+static int node_dispatch(struct world *w)
+{
+	return zcp_node_dispatch(w->node);
+}
+
+static int node_wait(struct world *w)
+{
+	return zcp_node_wait(w->node, 1000000);
+}
+
+static int publisher_open(struct world *w)
+{
+	struct zcp_publisher_options options = publisher_options;
+
+	options.sz = sizeof(options);
+	return zcp_publisher_open(&w->publisher, w->node, &lib_topic, &options);
+}
+
+static int publisher_loan(struct world *w)
+{
+	return zcp_publisher_loan(w->publisher, LARGE, &w->loans[0]);
+}
+
+static void loaned(struct world *w)
+{
+	matched_publisher(w);
+	w->n_loans = (int)ok(zcp_publisher_loan_batch(w->publisher, LARGE, w->loans, 2));
+}
+
+static int publisher_publish(struct world *w)
+{
+	return zcp_publisher_publish(w->publisher, w->loans[0], LARGE);
+}
+
+static int publisher_discard(struct world *w)
+{
+	return zcp_publisher_discard(w->publisher, w->loans[0]);
+}
+
+static int publisher_send(struct world *w)
+{
+	int r = zcp_publisher_send(w->publisher, w->buffer, 16);
+
+	return r < 0 ? r : zcp_publisher_send(w->publisher, w->buffer, LARGE);
+}
+
+static int publisher_loan_batch(struct world *w)
+{
+	return zcp_publisher_loan_batch(w->publisher, LARGE, w->loans, 2);
+}
+
+static int publisher_publish_batch(struct world *w)
+{
+	return zcp_publisher_publish_batch(w->publisher, w->loans, (const size_t[]){ LARGE, 16 }, w->n_loans);
+}
+
+static int publisher_subscribers(struct world *w)
+{
+	return zcp_publisher_subscribers(w->publisher);
+}
+
+static int publisher_wait(struct world *w)
+{
+	return zcp_publisher_wait(w->publisher, 1, 20000000);
+}
+
+static int publisher_close(struct world *w)
+{
+	zcp_publisher_close(w->publisher);
+	w->publisher = NULL;
+	return 0;
+}
+
+/* A reliable publisher whose subscriber has no room left, with a timeout. */
+static void full(struct world *w)
+{
+	struct zcp_publisher_options options = { .depth = 4, .reliable = true, .timeout = 2000000 };
+	int r;
+
+	open_node(w);
+	w->publisher = lib_publisher(w->node, &options);
+	open_other_subscriber(w);
+	settle(w, w->publisher);
+	while ((r = zcp_publisher_send(w->publisher, w->buffer, 8)) >= 0)
+		;
+	ck_assert_int_eq(r, -ETIMEDOUT);
+}
+
+static void news_of_subscriber(struct world *w)
+{
+	open_publisher(w);
+	open_other_subscriber(w);
+}
+
+static void loaned_alone(struct world *w)
+{
+	open_publisher(w);
+	ok(zcp_publisher_loan(w->publisher, LARGE, &w->loans[0]));
+}
+
+static int subscriber_open(struct world *w)
+{
+	struct zcp_subscriber_options options = { .sz = sizeof(options), .history = 2 };
+
+	return zcp_subscriber_open(&w->subscriber, w->node, &lib_topic, &options);
+}
+
+static void sent(struct world *w)
+{
+	matched_subscriber(w);
+	ok(lib_send(w->other_publisher, 3, 16));
+	ok(lib_send(w->other_publisher, 4, LARGE));
+}
+
+static int subscriber_take(struct world *w)
+{
+	return zcp_subscriber_take(w->subscriber, &w->samples[0]);
+}
+
+static int subscriber_take_batch(struct world *w)
+{
+	return zcp_subscriber_take_batch(w->subscriber, w->samples, 2);
+}
+
+static void taken(struct world *w)
+{
+	sent(w);
+	ok(zcp_subscriber_take_batch(w->subscriber, w->samples, 2));
+}
+
+static int sample_release(struct world *w)
+{
+	zcp_sample_release(&w->samples[0]);
+	return 0;
+}
+
+static int sample_release_batch(struct world *w)
+{
+	zcp_sample_release_batch(w->samples, 2);
+	return 0;
+}
+
+static int sample_copy(struct world *w)
+{
+	return (int)zcp_sample_copy(&w->samples[0], w->buffer, sizeof(w->buffer));
+}
+
+static int subscriber_wait(struct world *w)
+{
+	return zcp_subscriber_wait(w->subscriber, 1000000);
+}
+
+static int subscriber_fd(struct world *w)
+{
+	return zcp_subscriber_fd(w->subscriber);
+}
+
+static void fd_mode(struct world *w)
+{
+	sent(w);
+	ok(zcp_subscriber_fd(w->subscriber));
+}
+
+static int subscriber_take_all(struct world *w)
+{
+	int r;
+
+	while ((r = zcp_subscriber_take(w->subscriber, &w->samples[0])) == 0)
+		zcp_sample_release(&w->samples[0]);
+	return r;
+}
+
+static int subscriber_stats(struct world *w)
+{
+	struct zcp_subscriber_stats stats = { .sz = sizeof(stats) };
+
+	return zcp_subscriber_stats(w->subscriber, &stats);
+}
+
+static int subscriber_close(struct world *w)
+{
+	zcp_subscriber_close(w->subscriber);
+	w->subscriber = NULL;
+	return 0;
+}
+
+/* The node was closed with samples held: the last release frees it. */
+static void node_of_samples(struct world *w)
+{
+	taken(w);
+	node_close(w);
+}
+
+/* The last publisher has left, its messages were taken. */
+static void publisher_left(struct world *w)
+{
+	struct zcp_subscriber_stats stats;
+
+	sent(w);
+	zcp_publisher_close(w->other_publisher);
+	w->other_publisher = NULL;
+	subscriber_take_all(w);
+	ck_assert_within((dispatch(w), subscriber_take_all(w), stats = lib_stats(w->subscriber), stats.departed == 1), DEADLINE_MS);
+}
+
+/*
+ * What the peer does in the middle of a call is not hit: in the caller's thread faults are held back, in the node's they stay
+ * armed, since that is what it is for.
+ */
+static uint32_t hold(void)
+{
+	return atomic_load(&inject->scope) == SCOPE_CALLER ? atomic_exchange(&inject->call, CALL_NONE) : atomic_load(&inject->call);
+}
+
+static void release(uint32_t held)
+{
+	atomic_store(&inject->call, held);
+}
+
+/* A publisher comes, and WRITER_ADDED to the node under test. The peer hears of the outcome, or of nothing. */
+static int writer_comes(struct world *w)
+{
+	struct zcp_publisher_options options = publisher_options;
+
+	uint32_t held = hold();
+
+	options.sz = sizeof(options);
+	ok(zcp_publisher_open(&w->other_publisher, w->other, &lib_topic, &options));
+	release(held);
+	zcp_node_dispatch(w->node);
+	held = hold();
+	zcp_publisher_wait(w->other_publisher, 1, 5000000);
+	release(held);
+	return 0;
+}
+
+static int writer_goes(struct world *w)
+{
+	uint32_t held = hold();
+
+	zcp_publisher_close(w->other_publisher);
+	w->other_publisher = NULL;
+	release(held);
+	zcp_node_dispatch(w->node);
+	return subscriber_wait(w);
+}
+
+static int reader_comes(struct world *w)
+{
+	struct zcp_subscriber_options options = { .sz = sizeof(options) };
+
+	uint32_t held = hold();
+
+	ok(zcp_subscriber_open(&w->other_subscriber, w->other, &lib_topic, &options));
+	release(held);
+	zcp_node_dispatch(w->node);
+	return zcp_publisher_wait(w->publisher, 1, 5000000);
+}
+
+static int reader_goes(struct world *w)
+{
+	uint32_t held = hold();
+
+	zcp_subscriber_close(w->other_subscriber);
+	w->other_subscriber = NULL;
+	release(held);
+	zcp_node_dispatch(w->node);
+	return zcp_publisher_subscribers(w->publisher);
+}
+
+static void subscriber_and_other(struct world *w)
+{
+	open_subscriber(w);
+	open_other(w);
+}
+
+static void publisher_and_other(struct world *w)
+{
+	open_publisher(w);
+	open_other(w);
+}
+
+static int watch_open(struct world *w)
+{
+	return zcp_watch_open(&w->watch, w->node, NULL, NULL);
+}
+
+static void watching(struct world *w)
+{
+	open_subscriber(w);
+	ok(watch_open(w));
+	open_other_publisher(w);
+}
+
+static int watch_take(struct world *w)
+{
+	struct zcp_watch_event event;
+
+	return zcp_watch_take(w->watch, &event);
+}
+
+static int watch_wait(struct world *w)
+{
+	int r;
+
+	while ((r = watch_take(w)) == 0)
+		;
+	return r == -EAGAIN ? zcp_watch_wait(w->watch, 1000000) : r;
+}
+
+static int watch_fd(struct world *w)
+{
+	return zcp_watch_fd(w->watch);
+}
+
+static int watch_close(struct world *w)
+{
+	zcp_watch_close(w->watch);
+	w->watch = NULL;
+	return 0;
+}
+
+/* What zcp.h documents. */
+#define ENDPOINT_ERRORS { EINVAL, EPROTOTYPE, EDQUOT, ENOSPC, EMFILE, ENOMEM, ENOTCONN, ETIMEDOUT, EOWNERDEAD }
+#define NO_ERRORS { 0 }
+
+static const struct scenario {
+	const char *name;
+	void (*prepare)(struct world *w);
+	int (*call)(struct world *w);
+	int errors[16];
+} scenarios[] = {
+	{ "zcp_node_open", NULL, node_open,
+	  { EINVAL, ECONNREFUSED, ENOENT, EACCES, EPROTONOSUPPORT, EDQUOT, ENOSPC, EMFILE, ENOMEM, ETIMEDOUT, ENAMETOOLONG, EPROTO,
+	    ENOTCONN, EAGAIN } },
+	{ "zcp_node_close", open_node, node_close, NO_ERRORS },
+	{ "zcp_node_close with endpoints", taken, node_close, NO_ERRORS },
+	{ "zcp_node_close with matches", matched_publisher, node_close, NO_ERRORS },
+	{ "zcp_node_close with a loan", loaned_alone, node_close, NO_ERRORS },
+	{ "zcp_node_dispatch", subscriber_and_other, node_dispatch, { ENOTCONN } },
+	{ "zcp_node_wait", open_node, node_wait, { ETIMEDOUT, ENOTCONN } },
+	{ "zcp_publisher_open", open_node, publisher_open, ENDPOINT_ERRORS },
+	{ "zcp_publisher_open, subscriber there", NULL, publisher_open, ENDPOINT_ERRORS },
+	{ "zcp_publisher_loan", matched_publisher, publisher_loan, { EMSGSIZE, ENOBUFS, EAGAIN, ETIMEDOUT, EOWNERDEAD } },
+	{ "zcp_publisher_loan, news", news_of_subscriber, publisher_loan, { EMSGSIZE, ENOBUFS, EAGAIN, ETIMEDOUT, EOWNERDEAD } },
+	{ "zcp_publisher_publish", loaned, publisher_publish, { EINVAL, EMSGSIZE, EAGAIN, ETIMEDOUT, EOWNERDEAD } },
+	{ "zcp_publisher_discard", loaned, publisher_discard, { EINVAL } },
+	{ "zcp_publisher_send", matched_publisher, publisher_send, { EINVAL, EMSGSIZE, ENOBUFS, EAGAIN, ETIMEDOUT, EOWNERDEAD } },
+	{ "zcp_publisher_send, no room", full, publisher_send, { EINVAL, EMSGSIZE, ENOBUFS, EAGAIN, ETIMEDOUT, EOWNERDEAD } },
+	{ "zcp_publisher_loan_batch", matched_publisher, publisher_loan_batch, { EMSGSIZE, ENOBUFS, EAGAIN, ETIMEDOUT, EOWNERDEAD } },
+	{ "zcp_publisher_publish_batch", loaned, publisher_publish_batch, { EINVAL, EMSGSIZE, EAGAIN, ETIMEDOUT, EOWNERDEAD } },
+	{ "zcp_publisher_subscribers", news_of_subscriber, publisher_subscribers, NO_ERRORS },
+	{ "zcp_publisher_wait", news_of_subscriber, publisher_wait, { ETIMEDOUT, ENOTCONN, EOWNERDEAD } },
+	{ "zcp_publisher_wait in vain", open_publisher, publisher_wait, { ETIMEDOUT, ENOTCONN, EOWNERDEAD } },
+	{ "zcp_publisher_close", matched_publisher, publisher_close, NO_ERRORS },
+	{ "zcp_publisher_close with a loan", loaned, publisher_close, NO_ERRORS },
+	{ "zcp_subscriber_open", open_node, subscriber_open, ENDPOINT_ERRORS },
+	{ "zcp_subscriber_open, publisher there", NULL, subscriber_open, ENDPOINT_ERRORS },
+	{ "zcp_subscriber_take", sent, subscriber_take, { EAGAIN, ENOBUFS, EOWNERDEAD } },
+	{ "zcp_subscriber_take until empty", sent, subscriber_take_all, { EAGAIN, ENOBUFS, EOWNERDEAD } },
+	{ "zcp_subscriber_take until empty, by descriptor", fd_mode, subscriber_take_all, { EAGAIN, ENOBUFS, EOWNERDEAD } },
+	{ "zcp_subscriber_take_batch", sent, subscriber_take_batch, { EAGAIN, ENOBUFS, EOWNERDEAD } },
+	{ "zcp_sample_release", taken, sample_release, NO_ERRORS },
+	{ "zcp_sample_release_batch", taken, sample_release_batch, NO_ERRORS },
+	{ "zcp_sample_release_batch, the last of a node", node_of_samples, sample_release_batch, NO_ERRORS },
+	{ "zcp_sample_copy", taken, sample_copy, NO_ERRORS },
+	{ "zcp_subscriber_wait", sent, subscriber_wait, { ETIMEDOUT, ENOBUFS, EOWNERDEAD } },
+	{ "zcp_subscriber_wait in vain", open_subscriber, subscriber_wait, { ETIMEDOUT, ENOBUFS, EOWNERDEAD } },
+	{ "zcp_subscriber_fd", sent, subscriber_fd, NO_ERRORS },
+	{ "zcp_subscriber_stats", sent, subscriber_stats, NO_ERRORS },
+	{ "zcp_subscriber_stats, publisher gone", publisher_left, subscriber_stats, NO_ERRORS },
+	{ "zcp_subscriber_close", sent, subscriber_close, NO_ERRORS },
+	{ "zcp_subscriber_close with samples", taken, subscriber_close, NO_ERRORS },
+	{ "a publisher comes", subscriber_and_other, writer_comes, NO_ERRORS },
+	{ "a publisher goes", matched_subscriber, writer_goes, { ETIMEDOUT } },
+	{ "a subscriber comes", publisher_and_other, reader_comes, { ETIMEDOUT, ENOTCONN } },
+	{ "a subscriber goes", matched_publisher, reader_goes, NO_ERRORS },
+	{ "zcp_watch_open", open_subscriber, watch_open, { EINVAL, EDQUOT, ENOMEM, EMFILE, ENOTCONN, ETIMEDOUT, EOWNERDEAD } },
+	{ "zcp_watch_take", watching, watch_take, { EAGAIN, EOWNERDEAD } },
+	{ "zcp_watch_wait", watching, watch_wait, { ETIMEDOUT, ENOTCONN, EOWNERDEAD } },
+	{ "zcp_watch_fd", watching, watch_fd, NO_ERRORS },
+	{ "zcp_watch_close", watching, watch_close, NO_ERRORS },
+};
+#define N_SCENARIOS ((int)(sizeof(scenarios) / sizeof(scenarios[0])))
+
+/* ---- what must hold afterwards ----------------------------------------------------------------------------------- */
+
+/* A failure in words: which scenario, which fault, which N. */
+static char where[256];
+
+static void check_result(const struct scenario *scenario, int r)
+{
+	const char *sentence = zcp_last_error();
+	bool documented = false;
+
+	if (r >= 0)
+		return;
+	for (int i = 0; i < 16 && scenario->errors[i]; i++)
+		documented |= scenario->errors[i] == -r;
+	ck_assert_msg(documented, "%s: undocumented error %d (%s): %s", where, r, strerrorname_np(-r), sentence);
+	ck_assert_msg(*sentence && !strchr(sentence, '\n'), "%s: error %d without a sentence: '%s'", where, r, sentence);
+}
+
+/* The node works, or says at once that it is not connected. */
+static void check_node(struct world *w)
+{
+	static const struct zcp_topic probe = { "probe", "probe", "probe" };
+	zcp_publisher *publisher;
+	int r;
+
+	if (!w->node)
+		return;
+	r = zcp_node_wait(w->node, 10 * SECOND);
+	if (r == 0)
+		r = zcp_publisher_open(&publisher, w->node, &probe, NULL);
+	ck_assert_msg(r == 0 || r == -ENOTCONN, "%s: afterwards: %d: %s", where, r, zcp_last_error());
+	if (r == 0)
+		zcp_publisher_close(publisher);
+}
+
+#define N_EXCHANGED 10
+#define EXCHANGED_BYTES 17	/* no other message is that long */
+
+/* The number of messages taken that are part of the exchange. */
+static int drain(zcp_subscriber *s)
+{
+	struct zcp_sample sample;
+	int n = 0;
+
+	while (zcp_subscriber_take(s, &sample) == 0) {
+		if (sample.size == EXCHANGED_BYTES) {
+			lib_number(&sample);
+			n++;
+		}
+		zcp_sample_release(&sample);
+	}
+	return n;
+}
+
+/*
+ * Whatever became of the match: the publisher is not stuck, and if it says that the subscriber is connected, then
+ * that gets every message.
+ */
+static void check_flow(struct world *w, zcp_publisher *p, zcp_subscriber *s)
+{
+	int64_t end = now_ns() + DEADLINE_MS * 1000000ll;
+	int n_sent = 0, n_taken = 0;
+	bool connected;
+
+	if (!p || !s)
+		return;
+	dispatch(w);
+	drain(s);
+	connected = zcp_publisher_subscribers(p) > 0;
+	while (n_sent < N_EXCHANGED || (connected && n_taken < N_EXCHANGED)) {
+		int r = n_sent < N_EXCHANGED ? lib_send(p, (uint64_t)n_sent, EXCHANGED_BYTES) : -EAGAIN;
+
+		ck_assert_msg(r >= 0 || r == -EAGAIN || r == -ETIMEDOUT, "%s: a send afterwards: %s", where, zcp_last_error());
+		n_sent += r >= 0;
+		n_taken += drain(s);
+		dispatch(w);
+		ck_assert_msg(now_ns() < end, "%s: afterwards %d messages were sent, %d arrived", where, n_sent, n_taken);
+	}
+}
+
+static int count_mappings(void)
+{
+	FILE *file = fopen("/proc/self/maps", "re");
+	char line[512];
+	int n = 0;
+
+	ck_assert_ptr_nonnull(file);
+	while (fgets(line, sizeof(line), file))
+		n += strstr(line, "memfd:zcp") != NULL;
+	fclose(file);
+	return n;
+}
+
+/* What this process has, and what the router has of others. */
+struct state {
+	int n_fds, n_mappings;
+	int64_t n_live;
+};
+
+/*
+ * With AddressSanitizer strdup() and its kin allocate behind our back, but it knows of leaks by itself. And it ends the process
+ * when its own allocations at the start of a thread fail.
+ */
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZED true
+int __lsan_do_recoverable_leak_check(void);
+#else
+#define SANITIZED false
+static int __lsan_do_recoverable_leak_check(void)
+{
+	return 0;
+}
+#endif
+
+static struct state state_now(void)
+{
+	struct state s = { .n_fds = count_fds(), .n_mappings = count_mappings() };
+
+#ifndef __SANITIZE_ADDRESS__
+	s.n_live = atomic_load(&inject->n_live);
+#endif
+	return s;
+}
+
+static bool router_has(uint32_t n_nodes, uint32_t n_endpoints)
+{
+	const struct directory_header *d = observer->directory.header;
+
+	return atomic_load(&d->n_nodes) == n_nodes && atomic_load(&d->n_endpoints) == n_endpoints && atomic_load(&d->n_matches) == 0;
+}
+
+static void check_state(const struct state *before)
+{
+	struct state after = state_now();
+
+	ck_assert_msg(after.n_fds == before->n_fds, "%s: %d descriptors before, %d after", where, before->n_fds, after.n_fds);
+	ck_assert_msg(after.n_mappings == before->n_mappings, "%s: %d segments mapped before, %d after", where, before->n_mappings,
+		      after.n_mappings);
+	ck_assert_msg(after.n_live == before->n_live, "%s: %lld heap blocks before, %lld after", where, (long long)before->n_live,
+		      (long long)after.n_live);
+	ck_assert_msg(wait_until(router_has(1, 0), DEADLINE_MS), "%s: the router still has %u nodes, %u endpoints, %u matches", where,
+		      atomic_load(&observer->directory.header->n_nodes) - 1, atomic_load(&observer->directory.header->n_endpoints),
+		      atomic_load(&observer->directory.header->n_matches));
+	ck_assert_msg(kill(lib_router, 0) == 0, "%s: the router has ended", where);
+}
+
+/* ---- the loops --------------------------------------------------------------------------------------------------- */
+
+/* The two that need the peer before the node. */
+static void prepare(struct world *w, const struct scenario *scenario)
+{
+	if (scenario->prepare) {
+		scenario->prepare(w);
+	} else if (scenario->call == publisher_open) {
+		open_other_subscriber(w);
+		open_node(w);
+	} else if (scenario->call == subscriber_open) {
+		open_other_publisher(w);
+		open_node(w);
+	}
+}
+
+/* One world with one fault; how often it was injected. */
+static uint32_t run(const struct scenario *scenario, bool no_thread, const struct fault *fault, uint32_t nth, bool sticky,
+		    enum inject_scope scope)
+{
+	struct world w = { .no_thread = no_thread };
+	struct state before = state_now();
+	uint32_t fired;
+	int r;
+
+	snprintf(where, sizeof(where), "%s (%s), %s %u%s in %s", scenario->name, no_thread ? "no_thread" : "thread", fault->name, nth,
+		 sticky ? " and on" : "", scope == SCOPE_CALLER ? "the caller" : "the node's thread");
+	prepare(&w, scenario);
+	inject_arm(inject, fault, nth, sticky, scope, (uint64_t)(uintptr_t)pthread_self());
+	r = scenario->call(&w);
+	fired = inject_disarm(inject);
+	check_result(scenario, r);
+	check_node(&w);
+	check_flow(&w, w.publisher, w.other_subscriber);
+	check_flow(&w, w.other_publisher, w.subscriber);
+	close_world(&w);
+	check_state(&before);
+	return fired;
+}
+
+/* Sparse where it takes long: every N up to 12, then ever fewer. */
+static uint32_t next(uint32_t n)
+{
+	const char *how = getenv("ZCP_FAULTS");
+
+	return n < 12 || (how && !strcmp(how, "all")) ? n + 1 : n + n / 4;
+}
+
+static void loop(const struct scenario *scenario, bool no_thread, size_t i, bool sticky, enum inject_scope scope)
+{
+	uint32_t fired = 1;
+
+	for (uint32_t n = 1; fired; n = next(n)) {
+		ck_assert_msg(n < 2000, "%s: no end", where);
+		fired = run(scenario, no_thread, &faults[i].fault, n, sticky, scope);
+		atomic_fetch_add(&n_fired[i], fired);
+	}
+}
+
+/* Argument: a scenario, twice; with and without the thread. */
+START_TEST(fault_loop)
+{
+	const struct scenario *scenario = &scenarios[_i / 2];
+	bool no_thread = _i % 2;
+
+	lib_router_start();
+	observer = NULL;
+	{
+		struct zcp_node_options options = { .sz = sizeof(options), .socket_path = lib_socket, .no_thread = true, .unmonitored = true };
+
+		ok(zcp_node_open(&observer, "observer", &options));
+	}
+	/* untouched, and what is allocated once is */
+	for (int i = 0; i < 2; i++) {
+		struct world w = { .no_thread = no_thread };
+
+		prepare(&w, scenario);
+		scenario->call(&w);
+		check_node(&w);
+		close_world(&w);
+		ck_assert_within(router_has(1, 0), DEADLINE_MS);
+		state_now();
+	}
+	for (size_t i = 0; i < N_FAULTS; i++) {
+		for (int sticky = 0; sticky <= faults[i].sticky; sticky++) {
+			loop(scenario, no_thread, i, sticky, SCOPE_CALLER);
+			if (!no_thread && !(SANITIZED && faults[i].fault.call == CALL_ALLOC))
+				loop(scenario, no_thread, i, sticky, SCOPE_OTHERS);
+		}
+	}
+	zcp_node_close(observer);
+	lib_router_stop(SIGTERM);
+	ck_assert_msg(__lsan_do_recoverable_leak_check() == 0, "%s: memory has leaked, see stderr", scenario->name);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("lib-faults");
+	TCase *t = add_test_case(s, "faults", 300);
+
+	tcase_add_loop_test(t, fault_loop, 0, 2 * N_SCENARIOS);
+	return s;
+}
+
+/* A fault that was never injected anywhere says that this suite looks past something. */
+static int check_coverage(void)
+{
+	int r = EXIT_SUCCESS;
+
+	for (size_t i = 0; i < N_FAULTS; i++) {
+		printf("%6u x %s\n", atomic_load(&n_fired[i]), faults[i].fault.name);
+		if (!atomic_load(&n_fired[i]))
+			r = EXIT_FAILURE;
+	}
+	return r;
+}
+
+int main(void)
+{
+	int r;
+
+	n_fired = mmap(NULL, sizeof(*n_fired) * N_FAULTS, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (n_fired == MAP_FAILED)
+		return EXIT_FAILURE;
+	if (SANITIZED)
+		note_skip("malloc ENOMEM in the node's thread", "AddressSanitizer does not survive that");
+	r = run_suite(suite());
+	return check_coverage() == EXIT_SUCCESS || getenv("CK_RUN_CASE") ? r : EXIT_FAILURE;
+}
