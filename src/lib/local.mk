@@ -20,6 +20,7 @@ libzcp_lib_la_SOURCES = \
 	src/lib/fork.c \
 	src/lib/fork.h \
 	src/lib/lane.c \
+	src/lib/node-open.c \
 	src/lib/node.c \
 	src/lib/node.h \
 	src/lib/options.c \

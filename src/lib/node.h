@@ -95,6 +95,9 @@ struct zcp_node {
 /* Milliseconds between two heartbeats, until a router says otherwise. */
 #define NODE_HEARTBEAT_MS 100
 
+/* Touch the heartbeat, if there is a page for it. Under lock: the page changes with the router. */
+void node_beat(struct zcp_node *node);
+
 /* Wake up the thread. */
 void node_wake(struct zcp_node *node);
 
