@@ -31,7 +31,7 @@ include tests/unit/local.mk
 include tests/kernel/local.mk
 include tests/integration/local.mk
 include tests/faults/local.mk
-
+include tests/crash/local.mk
 else
 check-local: check-is-missing
 check-is-missing:
@@ -53,4 +53,4 @@ check-tsan:
 check-code:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS="`echo $(TESTS) | tr ' ' '\n' | grep -v '^tests/model/' | tr '\n' ' '`"
 
-.PHONY: check-code check-tsan check-is-missing torture torture-faults
+.PHONY: check-code check-tsan check-is-missing torture torture-crash torture-faults

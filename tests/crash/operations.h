@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * operations.h - what a victim is doing when it is killed
+ */
+#ifndef ZCP_TESTS_OPERATIONS_H
+#define ZCP_TESTS_OPERATIONS_H
+
+#include "world.h"
+
+#define ON_LOSSY 1u
+#define ON_RELIABLE 2u
+#define ON_BOTH 3u
+
+struct operation {
+	const char *name;
+	unsigned int sides;
+	/*
+	 * The victim: prepares itself, marks, does the one thing, marks. Each function of help[] is called for one mark
+	 * more before these two: what the survivors do in between.
+	 */
+	void (*victim)(const struct side *side);
+	void (*help[2])(struct side *side);
+	/* The victim is dead: close what help[] opened, look at what it was for. */
+	void (*after)(struct side *side);
+};
+
+extern const struct operation operations[];
+extern const unsigned int n_operations;
+
+#endif
