@@ -12,7 +12,7 @@
  *
  * Not injected is what needs a peer that is gone (EPIPE), and what cannot fail on an open descriptor.
  *
- * $ZCP_FAULTS=all: every N of every fault; otherwise long runs of N are thinned out.
+ * $ZCP_FAULTS=all: every N of every fault; few: 1, 3, 9, ...; otherwise long runs of N are thinned out.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -130,11 +130,16 @@ static struct inject *orders;	/* what the router's inject.c reads */
 static int orders_fd = -1;
 static _Atomic uint32_t *n_fired;
 
-static bool all(void)
+static bool wants(const char *these)
 {
 	const char *how = getenv("ZCP_FAULTS");
 
-	return how && !strcmp(how, "all");
+	return how && !strcmp(how, these);
+}
+
+static bool all(void)
+{
+	return wants("all");
 }
 
 /* After some of these the router waits for its next tick. */
@@ -147,6 +152,8 @@ static uint32_t next(const struct fault *fault, uint32_t n)
 {
 	if (all())
 		return n + 1;
+	if (wants("few"))
+		return n * 3;
 	return is_slow(fault) ? n * 3 : n < 6 ? n + 1 : n + n / 2;
 }
 

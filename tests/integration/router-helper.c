@@ -188,9 +188,12 @@ void router_run(struct test_router *router, const char *const *arguments)
 	node_join(&node, router, "first");
 	node_leave(&node);
 	router->n_fds = router_fds(router);
-	for (int64_t calm_since = now_ns(); now_ns() - calm_since < 50000000;) {
-		unsigned int n = router_fds(router);
+	for (int64_t calm_since = now_ns(); now_ns() - calm_since < 30000000;) {
+		struct timespec nap = { .tv_nsec = 1000000 };
+		unsigned int n;
 
+		nanosleep(&nap, NULL);
+		n = router_fds(router);
 		if (n != router->n_fds) {
 			router->n_fds = n;
 			calm_since = now_ns();

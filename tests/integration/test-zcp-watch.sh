@@ -23,7 +23,7 @@ line all "  subscriber watch/er/event of zcp sub (pid $victim) appeared$"
 line json "endpoint-appeared"
 kill -KILL "$victim"
 line all "  node       zcp sub (pid $victim) vanished: "
-if [ "$(id -u)" -eq 0 ]; then
+if "$zcp" info | grep -q "^ *exit detectors .*bpf"; then
 	line all "  subscriber watch/er/event of zcp sub (pid $victim) vanished: killed by SIGKILL$"
 fi
 line json '"event":"endpoint-vanished".*"cause":"died"'
