@@ -41,7 +41,9 @@ man3_links = \
 	man/links/zcp_publisher_loan_batch.3 \
 	man/links/zcp_publisher_publish.3 \
 	man/links/zcp_publisher_publish_batch.3 \
+	man/links/zcp_publisher_publish_with.3 \
 	man/links/zcp_publisher_send.3 \
+	man/links/zcp_publisher_send_with.3 \
 	man/links/zcp_publisher_subscribers.3 \
 	man/links/zcp_publisher_wait.3 \
 	man/links/zcp_sample_copy.3 \

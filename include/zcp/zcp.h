@@ -124,7 +124,7 @@ struct zcp_publisher_options {
 	uint32_t max_subscribers;	/* connected at once; 0: 256 */
 	uint32_t max_loans;		/* open at once; 0: 64, or 8 for payloads over 64 KiB */
 	uint32_t max_held;		/* samples all subscribers together may hold; 0: 32..1024 by payload size */
-	uint32_t reserved1;
+	uint32_t header_size;		/* bytes of user header beside each payload: 0, 8 or 16. See zcp_publisher_publish_with() */
 	struct zcp_type type;
 };
 
@@ -139,7 +139,7 @@ int zcp_publisher_open(zcp_publisher **publisher, zcp_node *node, const struct z
 
 /**
  * Borrow room for a message of up to @size bytes, to be written in place and then given to zcp_publisher_publish() or
- * zcp_publisher_discard(). Aligned to 8 bytes if it fits inline (<= 40, 104 or 232 bytes, by payload_max), else
+ * zcp_publisher_discard(). Aligned to 8 bytes if it fits inline (<= 40, 104 or 232 bytes less header_size, by payload_max), else
  * to 64 or type.alignment. No system call, no allocation; wait-free unless the publisher is reliable and waits
  * for room.
  *
@@ -157,6 +157,16 @@ int zcp_publisher_loan(zcp_publisher *publisher, size_t size, void **payload);
  * than loaned; -EAGAIN, -ETIMEDOUT no room at a reliable subscriber; -EOWNERDEAD.
  */
 int zcp_publisher_publish(zcp_publisher *publisher, void *payload, size_t size);
+
+/**
+ * zcp_publisher_publish() with @header, options.header_size bytes of metadata that travel beside the payload, in
+ * the ring: a frame number, a source, a checksum. Subscribers find them in zcp_sample.header. A message published without
+ * has zeroes there. Errors: as zcp_publisher_publish(); -EINVAL also: the publisher has no header_size.
+ */
+int zcp_publisher_publish_with(zcp_publisher *publisher, void *payload, size_t size, const void *header);
+
+/** zcp_publisher_send() with @header, as zcp_publisher_publish_with(). */
+int zcp_publisher_send_with(zcp_publisher *publisher, const void *data, size_t size, const void *header);
 
 /** End the loan @payload unpublished. Wait-free. -EINVAL: not an open loan of this publisher. */
 int zcp_publisher_discard(zcp_publisher *publisher, void *payload);
@@ -228,7 +238,9 @@ struct zcp_sample {
 	uint64_t lost;			/* messages of this publisher that this subscriber lost right before this one */
 	zcp_subscriber *owner;		/* the rest is the library's */
 	uint32_t held, generation;
-	uint64_t reserved[2];
+	const void *header;		/* yours again: the publisher's user header, valid as long as data; NULL if it has none */
+	uint32_t header_size;		/* bytes: 0, 8 or 16 */
+	uint32_t reserved;
 };
 
 /**

@@ -109,13 +109,16 @@ static const char *counts_fault(const struct channel_geometry *g)
 		return "max_loans is over 4096";
 	if (g->held_budget > (1u << 20))
 		return "max_held is over 1048576";
+	if (g->header_bytes > CHANNEL_HEADER_MAX || g->header_bytes % 8 || g->reserved)
+		return "the header is over 40 bytes";
 	return NULL;
 }
 
-static uint32_t smallest_slot(uint64_t payload_max)
+/* Where payloads are in chunks, slots are as small as they can be, but with room for a user header. */
+static uint32_t smallest_slot(uint64_t payload_max, uint32_t header_bytes)
 {
 	for (uint32_t bytes = 64; bytes <= SLOT_BYTES_MAX; bytes *= 2)
-		if (payload_max <= bytes - SLOT_HEADER_BYTES)
+		if (payload_max <= bytes - SLOT_HEADER_BYTES - header_bytes)
 			return bytes;
 	return 64;
 }
@@ -149,7 +152,12 @@ int geometry_plan(struct channel_geometry *geometry, const struct geometry_reque
 		return -EINVAL;
 	}
 	g.payload_max = (uint32_t)payload_max;
-	g.slot_bytes = smallest_slot(payload_max);
+	if (request->header_bytes > CHANNEL_HEADER_MAX) {
+		*why = "the header is over 40 bytes";
+		return -EINVAL;
+	}
+	g.header_bytes = (uint32_t)align_up(request->header_bytes, 8);
+	g.slot_bytes = smallest_slot(payload_max, g.header_bytes);
 	g.alignment = request->alignment < 64 ? 64 : request->alignment;
 	g.depth = request->depth ? request->depth : default_depth(payload_max);
 	if (!request->depth && request->history > g.depth && request->history <= GEOMETRY_DEPTH_MAX)

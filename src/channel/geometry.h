@@ -18,6 +18,7 @@
 struct geometry_request {
 	uint64_t payload_max;
 	uint32_t depth, history, max_lanes, max_loans, held_budget, alignment;
+	uint32_t header_bytes;	/* rounded up to a multiple of 8 */
 };
 
 /*
@@ -34,7 +35,7 @@ int geometry_check(const struct channel_geometry *geometry);
 /* Largest payload that travels inside a slot. */
 static inline uint32_t geometry_inline_max(const struct channel_geometry *geometry)
 {
-	return geometry->slot_bytes - 24;
+	return geometry->slot_bytes - 24 - geometry->header_bytes;
 }
 
 /* Size of a lane page, a multiple of 4096; 0 if out of limits (n_lanes 1..4096, max_held 1..1024). */

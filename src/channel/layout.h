@@ -21,7 +21,7 @@
 
 #define CHANNEL_MAGIC 0x5a43504348414e31ull
 #define LANE_PAGE_MAGIC 0x5a43504c414e4531ull
-#define CHANNEL_VERSION 1u
+#define CHANNEL_VERSION 2u
 
 #define CHANNEL_NEEDS_FENCE (1u << 0)	/* no membarrier in this process: it fences, and partners towards it */
 #define CHANNEL_TICKS (1u << 1)		/* timestamps are raw ticks (common/clock.h), not nanoseconds */
@@ -59,6 +59,7 @@ static_assert(offsetof(struct channel_header, tail) - offsetof(struct channel_he
 #define SLOT_HEADER_BYTES 24
 #define SLOT_BYTES_MAX 256
 #define SLOT_INLINE_MAX (SLOT_BYTES_MAX - SLOT_HEADER_BYTES)
+#define CHANNEL_HEADER_MAX 40	/* so that a slot of 64 bytes has room for it */
 
 /* What a message's reference says: kind in the top 4 bits (a pool number, or one of these), chunk index below. */
 #define REF_KIND_SHIFT 28
@@ -71,9 +72,15 @@ struct channel_slot {
 	_Atomic uint64_t seq;		/* sequence + 1 of the message in it: the ready flag */
 	_Atomic uint64_t timestamp;
 	_Atomic uint64_t descriptor;	/* payload size in the low, reference in the high 32 bits */
-	_Atomic uint64_t payload[];	/* inline payload: slot_bytes - 24 */
+	_Atomic uint64_t payload[];	/* inline payload; the last header_bytes of the slot are the message's user header */
 };
 static_assert(sizeof(struct channel_slot) == SLOT_HEADER_BYTES, "layout");
+
+/* The user header is at the end of the slot, so that payloads begin at one place with and without it. */
+static inline _Atomic uint64_t *slot_user_header(const struct channel_slot *slot, uint32_t slot_shift, uint32_t header_bytes)
+{
+	return (void *)((uintptr_t)slot + ((uintptr_t)1 << slot_shift) - header_bytes);
+}
 
 /* ---- lane page --------------------------------------------------------------------------------------------------- */
 

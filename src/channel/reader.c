@@ -96,6 +96,7 @@ int channel_reader_init(struct channel_reader *reader, const void *segment, uint
 	reader->mask = reader->geometry.ring_slots - 1;
 	reader->slot_shift = (uint32_t)__builtin_ctz(reader->geometry.slot_bytes);
 	reader->inline_max = geometry_inline_max(&reader->geometry);
+	reader->header_bytes = reader->geometry.header_bytes;
 	reader->cursor_batch = reader->geometry.ring_slots / 8;
 	reader->fence = !barrier_register() || flags & CHANNEL_NEEDS_FENCE;
 	reader->ticks = flags & CHANNEL_TICKS;
@@ -289,6 +290,8 @@ int reader_take_slowly(struct channel_reader *reader, uint32_t k, void *buffer, 
 		descriptor = atomic_load_explicit(&slot->descriptor, memory_order_relaxed);
 		size = (uint32_t)descriptor;
 		ref = (uint32_t)(descriptor >> 32);
+		if (r->header_bytes)
+			message->header = reader_load_header(r, slot, buffer);
 		if (ref >> REF_KIND_SHIFT == REF_KIND_INLINE)
 			step = take_inline(r, slot, size, buffer, message);
 		else

@@ -41,6 +41,7 @@ struct channel_reader {
 	uint64_t mask;
 	uint32_t slot_shift;
 	uint32_t inline_max;
+	uint32_t header_bytes;		/* of the user header in each slot, or 0 */
 	uint32_t cursor_batch;		/* messages between two cursor stores */
 	bool fence;			/* we or the writer have no membarrier */
 	bool attached;
@@ -65,6 +66,7 @@ struct channel_message {
 	const void *data;
 	size_t size;
 	uint64_t sequence, timestamp, lost;	/* timestamp: raw, see channel_reader.ticks */
+	const void *header;			/* only with channel_reader.header_bytes: that many, at the end of the buffer given to take */
 	bool pinned;				/* data is in the segment: release when done; else there is no need */
 };
 
@@ -81,7 +83,7 @@ int channel_reader_init(struct channel_reader *reader, const void *segment, uint
 
 /*
  * Take the next message with pin @k (< max_held, not in use). An inline message is copied to @buffer
- * (SLOT_INLINE_MAX bytes, 8-aligned). 0 or -EAGAIN. May set reader->wake_writer.
+ * (SLOT_INLINE_MAX bytes, 8-aligned), the user header to its end. 0 or -EAGAIN. May set reader->wake_writer.
  */
 int channel_reader_take(struct channel_reader *reader, uint32_t k, void *buffer, struct channel_message *message);
 

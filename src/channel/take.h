@@ -33,6 +33,15 @@ static inline const struct channel_slot *reader_slot(const struct channel_reader
 	return (const void *)(r->ring + ((seq & r->mask) << r->slot_shift));
 }
 
+/* The user header of @slot, copied to the end of @buffer: whole if the message is still valid afterwards, which take looks at anyway. */
+static inline const void *reader_load_header(const struct channel_reader *r, const struct channel_slot *slot, void *buffer)
+{
+	unsigned char *to = (unsigned char *)buffer + SLOT_INLINE_MAX - r->header_bytes;
+
+	words_load(to, slot_user_header(slot, r->slot_shift, r->header_bytes), r->header_bytes);
+	return to;
+}
+
 /* Whether message r->cur is still valid, i.e. whether what was just read of it was whole. */
 static inline bool still_valid(const struct channel_reader *r)
 {
@@ -118,6 +127,8 @@ TAKE_INLINE int reader_take(struct channel_reader *r, uint32_t k, void *buffer, 
 	descriptor = atomic_load_explicit(&slot->descriptor, memory_order_relaxed);
 	size = (uint32_t)descriptor;
 	ref = (uint32_t)(descriptor >> 32);
+	if (__builtin_expect(r->header_bytes != 0, 0))
+		message->header = reader_load_header(r, slot, buffer);
 	if (ref >> REF_KIND_SHIFT == REF_KIND_INLINE && size <= r->inline_max) {
 		words_load(buffer, slot->payload, size);
 		/* the copy before the tail; partner: retire.c, move_tail */

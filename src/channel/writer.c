@@ -82,6 +82,7 @@ int channel_writer_init(struct channel_writer *writer, void *memory, const struc
 	writer->inline_max = geometry_inline_max(geometry);
 	if (writer->inline_max > geometry->payload_max)
 		writer->inline_max = geometry->payload_max;
+	writer->header_bytes = geometry->header_bytes;
 	writer->stamp = options->stamp;
 	writer->reliable = options->reliable;
 	writer->self_fence = writer->fence = fence;
@@ -279,11 +280,26 @@ static inline uint64_t stamp(const struct channel_writer *w)
 	return w->stamp == WRITER_STAMP_NS ? clock_now_ns() : 0;
 }
 
+void channel_writer_set_header(struct channel_writer *writer, const void *header, size_t size)
+{
+	memset(writer->user_header, 0, sizeof(writer->user_header));
+	memcpy(writer->user_header, header, size < writer->header_bytes ? size : writer->header_bytes);
+}
+
+/* A header is used up by the message that carries it. */
+static __attribute__((noinline)) void put_header(struct channel_writer *w, struct channel_slot *slot)
+{
+	words_store(slot_user_header(slot, w->slot_shift, w->header_bytes), w->user_header, w->header_bytes);
+	memset(w->user_header, 0, sizeof(w->user_header));
+}
+
 /* Make the filled slot at head a message. */
 static inline void commit(struct channel_writer *w, struct channel_slot *slot, uint32_t ref, size_t size, uint64_t now)
 {
 	uint64_t head = w->head;
 
+	if (__builtin_expect(w->header_bytes != 0, 0) && ref >> REF_KIND_SHIFT != REF_KIND_VOID)
+		put_header(w, slot);
 	atomic_store_explicit(&slot->timestamp, now, memory_order_relaxed);
 	atomic_store_explicit(&slot->descriptor, (uint64_t)ref << 32 | (uint32_t)size, memory_order_relaxed);
 	if (w->slot_ref)

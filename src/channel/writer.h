@@ -85,6 +85,8 @@ struct channel_writer {
 	uint32_t n_lanes, n_fence_lanes;
 	const _Atomic uint64_t **ticket;	/* [n_lanes] each reader's doorbell ticket ... */
 	uint64_t *rung;				/* [n_lanes] ... and the last one we rang for */
+	uint32_t header_bytes;			/* of the user header in each slot, or 0 */
+	uint64_t user_header[CHANNEL_HEADER_MAX / 8];	/* of the next message */
 	uint32_t *slot_ref;			/* [R] private copy of what each slot refers to; NULL without pools */
 	writer_ring_fn ring_fn;
 	void *ring_context;
@@ -146,6 +148,12 @@ int channel_writer_publish(struct channel_writer *writer, void *payload, size_t 
 int channel_writer_publish_batch(struct channel_writer *writer, void **payloads, const size_t *sizes, int n);
 int channel_writer_discard(struct channel_writer *writer, void *payload);
 int channel_writer_send(struct channel_writer *writer, const void *data, size_t size);
+
+/*
+ * The user header of the next message: @size bytes (<= geometry.header_bytes), the rest is zero. A message for which none
+ * was set has zeroes.
+ */
+void channel_writer_set_header(struct channel_writer *writer, const void *header, size_t size);
 
 /*
  * Ask readers to wake us: writer_ticket++ and the rare barrier. Partner: the reader's cursor store (reader.c:

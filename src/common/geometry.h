@@ -40,8 +40,10 @@ struct channel_geometry {
 	uint32_t held_budget;	/* samples that all readers together may hold without starving the writer */
 	uint32_t max_loans;	/* loans the writer may have open at once */
 	uint32_t n_pools;	/* 0 when every payload fits inline */
+	uint32_t header_bytes;	/* user header that each message has beside its payload, at the end of its slot: 0..40, a multiple of 8 */
+	uint32_t reserved;	/* zero */
 	struct channel_pool pool[CHANNEL_POOLS_MAX];
 };
-static_assert(sizeof(struct channel_geometry) == 56 + 24 * CHANNEL_POOLS_MAX, "wire layout");
+static_assert(sizeof(struct channel_geometry) == 64 + 24 * CHANNEL_POOLS_MAX, "wire layout");
 
 #endif

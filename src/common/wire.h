@@ -58,7 +58,7 @@
 #include "common/geometry.h"
 
 #define WIRE_MAGIC 0x5a435057u	/* "ZCPW" on a big-endian reader */
-#define WIRE_VERSION 2u		/* of this header and of every shared-memory layout; any difference is refused */
+#define WIRE_VERSION 3u		/* of this header and of every shared-memory layout; any difference is refused */
 #define WIRE_NAME_BYTES 104	/* a name of up to 100 bytes, its NUL, padding; bytes after the NUL are zero */
 #define WIRE_TEXT_BYTES 232
 #define WIRE_MESSAGE_MAX 1024	/* no message is larger */

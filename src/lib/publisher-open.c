@@ -22,6 +22,7 @@
 #include "lib/options.h"
 
 #define DEFAULT_PAYLOAD_MAX 4096
+#define HEADER_SIZE_MAX 16u
 
 /* ---- matches ----------------------------------------------------------------------------------------------------- */
 
@@ -136,8 +137,8 @@ static uint32_t expected(const struct endpoint *ep)
 
 static int check_options(struct zcp_publisher_options *o)
 {
-	if (o->reserved1)
-		return options_reserved(&o->reserved1, sizeof(o->reserved1), "zcp_publisher_options");
+	if (o->header_size > HEADER_SIZE_MAX || o->header_size % 8)
+		return error_set(-EINVAL, "header_size is %u; it can be 0, 8 or 16", o->header_size);
 	if (o->timeout < -1)
 		return error_set(-EINVAL, "timeout is %lld; use -1 to wait for ever", (long long)o->timeout);
 	if (!o->payload_max)
@@ -157,6 +158,7 @@ static int plan(struct channel_geometry *geometry, const struct zcp_publisher_op
 		.max_loans = o->max_loans,
 		.held_budget = o->max_held,
 		.alignment = (uint32_t)o->type.alignment,
+		.header_bytes = o->header_size,
 	};
 	const char *why;
 	int r = geometry_plan(geometry, &request, &why);

@@ -150,6 +150,38 @@ int zcp_publisher_send(struct zcp_publisher *publisher, const void *data, size_t
 	return leave(publisher, r);
 }
 
+static int set_header(struct zcp_publisher *p, const void *header)
+{
+	if (forked_since(p->endpoint.fork_generation))
+		return error_forked();
+	if (!p->writer.header_bytes || !header)
+		return error_note(-EINVAL, header ? "this publisher has no user header; open it with header_size" : "the header is NULL");
+	channel_writer_set_header(&p->writer, header, p->writer.header_bytes);
+	return 0;
+}
+
+/* A header that no message has taken along must not go with the next one. */
+static int unset_header(struct zcp_publisher *p, int r)
+{
+	if (r < 0)
+		channel_writer_set_header(&p->writer, "", 0);
+	return r;
+}
+
+int zcp_publisher_publish_with(struct zcp_publisher *publisher, void *payload, size_t size, const void *header)
+{
+	int r = set_header(publisher, header);
+
+	return r < 0 ? r : unset_header(publisher, zcp_publisher_publish(publisher, payload, size));
+}
+
+int zcp_publisher_send_with(struct zcp_publisher *publisher, const void *data, size_t size, const void *header)
+{
+	int r = set_header(publisher, header);
+
+	return r < 0 ? r : unset_header(publisher, zcp_publisher_send(publisher, data, size));
+}
+
 int zcp_publisher_loan_batch(struct zcp_publisher *publisher, size_t size, void **payloads, int n)
 {
 	uint64_t deadline = 0;

@@ -74,6 +74,13 @@ static inline __attribute__((always_inline)) int take_from(struct zcp_subscriber
 	sample->owner = s;
 	sample->held = k;
 	sample->generation = ++h->generation;
+	/* one store of 16 bytes for those who have none */
+	sample->header = NULL;
+	sample->header_size = sample->reserved = 0;
+	if (unlikely(lane->reader.header_bytes)) {
+		sample->header = m.header;
+		sample->header_size = lane->reader.header_bytes;
+	}
 	return 0;
 }
 
@@ -196,6 +203,7 @@ static inline void release(struct zcp_sample *sample)
 	/* enough for a second release, and for a use by mistake, to be noticed */
 	sample->data = NULL;
 	sample->size = 0;
+	sample->header = NULL;
 	sample->owner = NULL;
 	if (unlikely(lane->slow || s->closed))
 		release_slowly(s, lane);

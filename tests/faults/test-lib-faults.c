@@ -91,7 +91,7 @@ static void open_other(struct world *w)
 	w->other = lib_node_without_thread("other");
 }
 
-static const struct zcp_publisher_options publisher_options = { .payload_max = LARGE, .depth = 4, .max_loans = 4, .history = 2,
+static const struct zcp_publisher_options publisher_options = { .payload_max = LARGE, .header_size = 8, .depth = 4, .max_loans = 4, .history = 2,
 							       .reliable = true };
 
 static void open_publisher(struct world *w)
@@ -210,6 +210,16 @@ static void loaned(struct world *w)
 static int publisher_publish(struct world *w)
 {
 	return zcp_publisher_publish(w->publisher, w->loans[0], LARGE);
+}
+
+static int publisher_publish_with(struct world *w)
+{
+	return zcp_publisher_publish_with(w->publisher, w->loans[0], LARGE, "8 bytes.");
+}
+
+static int publisher_send_with(struct world *w)
+{
+	return zcp_publisher_send_with(w->publisher, w->buffer, LARGE, "8 bytes.");
 }
 
 static int publisher_discard(struct world *w)
@@ -526,6 +536,8 @@ static const struct scenario {
 	{ "zcp_publisher_publish", loaned, publisher_publish, { EINVAL, EMSGSIZE, EAGAIN, ETIMEDOUT, EOWNERDEAD } },
 	{ "zcp_publisher_discard", loaned, publisher_discard, { EINVAL } },
 	{ "zcp_publisher_send", matched_publisher, publisher_send, { EINVAL, EMSGSIZE, ENOBUFS, EAGAIN, ETIMEDOUT, EOWNERDEAD } },
+	{ "zcp_publisher_publish_with", loaned, publisher_publish_with, { EINVAL, EMSGSIZE, EAGAIN, ETIMEDOUT, EOWNERDEAD } },
+	{ "zcp_publisher_send_with", matched_publisher, publisher_send_with, { EINVAL, EMSGSIZE, ENOBUFS, EAGAIN, ETIMEDOUT, EOWNERDEAD } },
 	{ "zcp_publisher_send, no room", full, publisher_send, { EINVAL, EMSGSIZE, ENOBUFS, EAGAIN, ETIMEDOUT, EOWNERDEAD } },
 	{ "zcp_publisher_loan_batch", matched_publisher, publisher_loan_batch, { EMSGSIZE, ENOBUFS, EAGAIN, ETIMEDOUT, EOWNERDEAD } },
 	{ "zcp_publisher_publish_batch", loaned, publisher_publish_batch, { EINVAL, EMSGSIZE, EAGAIN, ETIMEDOUT, EOWNERDEAD } },

@@ -300,7 +300,7 @@ START_TEST(bad_options)
 	fails(zcp_publisher_open(&p, n, &lib_topic, &po), -EINVAL, "type.size");
 	po = (struct zcp_publisher_options){ .sz = sizeof(po), .type = { "a\tb", 8, 8 } };
 	fails(zcp_publisher_open(&p, n, &lib_topic, &po), -EINVAL, "type name");
-	po = (struct zcp_publisher_options){ .sz = sizeof(po), .reserved1 = 1 };
+	po = (struct zcp_publisher_options){ .sz = sizeof(po), .reserved0 = { 1 } };
 	fails(zcp_publisher_open(&p, n, &lib_topic, &po), -EINVAL, "reserved");
 
 	fails(zcp_subscriber_open(&s, n, &lib_topic, &so), -EINVAL, "sz");

@@ -200,6 +200,71 @@ START_TEST(loans)
 }
 END_TEST
 
+/* Metadata beside payloads that travel in each way; and each wrong use. */
+START_TEST(user_headers)
+{
+	struct zcp_publisher_options po = { .payload_max = sizes[_i], .reliable = true, .header_size = _i % 2 ? 8 : 16 };
+	zcp_publisher *p, *plain;
+	struct zcp_sample sample;
+	static const uint64_t none[2];
+	uint64_t header[2];
+	zcp_subscriber *s;
+	void *payload;
+	zcp_node *n;
+
+	lib_router_start();
+	n = lib_node("n");
+	s = lib_subscriber(n, NULL);
+	p = lib_publisher(n, &po);
+	ck_assert_int_eq(ok(zcp_publisher_wait(p, 1, 5 * SECOND)), 1);
+	for (uint64_t i = 0; i < 50; i++) {
+		header[0] = header[1] = i * i;
+		ok(zcp_publisher_loan(p, 8, &payload));
+		memcpy(payload, &i, 8);
+		if (i % 3 == 0)
+			ck_assert_int_eq(ok(zcp_publisher_publish_with(p, payload, 8, header)), 1);
+		else
+			ck_assert_int_eq(ok(zcp_publisher_publish(p, payload, 8)), 1);
+		lib_take(s, &sample);
+		ck_assert_uint_eq(lib_number(&sample), i);
+		ck_assert_uint_eq(sample.header_size, po.header_size);
+		ck_assert_mem_eq(sample.header, i % 3 ? none : header, po.header_size);
+		zcp_sample_release(&sample);
+		ck_assert_ptr_null(sample.header);
+	}
+	header[0] = header[1] = 77;
+	ck_assert_int_eq(ok(zcp_publisher_send_with(p, &header, 8, header)), 1);
+	lib_take(s, &sample);
+	ck_assert_mem_eq(sample.header, header, po.header_size);
+	zcp_sample_release(&sample);
+
+	/* what was not published leaves no header for the next one */
+	fails(zcp_publisher_publish_with(p, header, 8, header), -EINVAL, "loan");
+	fails(zcp_publisher_send_with(p, header, po.payload_max + 1, header), -EMSGSIZE, "payload_max");
+	fails(zcp_publisher_send_with(p, header, 8, NULL), -EINVAL, "NULL");
+	ck_assert_int_eq(ok(zcp_publisher_send(p, header, 8)), 1);
+	lib_take(s, &sample);
+	ck_assert_mem_eq(sample.header, none, po.header_size);
+	zcp_sample_release(&sample);
+	zcp_publisher_close(p);
+
+	plain = lib_publisher(n, NULL);
+	fails(zcp_publisher_send_with(plain, header, 8, header), -EINVAL, "header_size");
+	ck_assert_int_eq(ok(zcp_publisher_wait(plain, 1, 5 * SECOND)), 1);
+	ok(zcp_publisher_send(plain, header, 8));
+	lib_take(s, &sample);
+	ck_assert_ptr_null(sample.header);
+	ck_assert_uint_eq(sample.header_size, 0);
+	zcp_sample_release(&sample);
+	po = (struct zcp_publisher_options){ .sz = sizeof(po), .header_size = 12 };
+	fails(zcp_publisher_open(&p, n, &lib_topic, &po), -EINVAL, "header_size");
+	po.header_size = 24;
+	fails(zcp_publisher_open(&p, n, &lib_topic, &po), -EINVAL, "header_size");
+	zcp_node_close(n);
+	lib_router_stop(SIGTERM);
+}
+END_TEST
+
 START_TEST(held_samples)
 {
 	struct zcp_publisher_options po = { .payload_max = sizes[_i], .reliable = true };
@@ -651,6 +716,7 @@ static Suite *suite(void)
 	tcase_add_test(t, two_publishers_take_turns);
 	t = add_test_case(s, "loans and samples", 60);
 	tcase_add_loop_test(t, loans, 0, 2);
+	tcase_add_loop_test(t, user_headers, 0, N_SIZES);
 	tcase_add_loop_test(t, held_samples, 0, N_SIZES);
 	tcase_add_loop_test(t, held_beyond_close, 0, N_SIZES);
 	t = add_test_case(s, "too slow", 60);

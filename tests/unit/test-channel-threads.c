@@ -62,6 +62,7 @@ static bool take_one(int i, uint64_t *next)
 		return false;
 	ck_assert_uint_eq(m.sequence, *next + m.lost);
 	ck_assert_msg(fixture_holds(m.data, m.size, m.sequence), "message %llu is not whole", (unsigned long long)m.sequence);
+	ck_assert(!run.f.geometry.header_bytes || fixture_holds(m.header, run.f.geometry.header_bytes, m.sequence));
 	if (run.lag[i] && m.sequence % 64 == 0)
 		sched_yield();
 	ck_assert(fixture_holds(m.data, m.size, m.sequence));
@@ -92,9 +93,11 @@ static void *reader_main(void *arg)
 
 static int send_one(uint64_t i)
 {
-	uint64_t data[512];
+	uint64_t data[512], header[CHANNEL_HEADER_MAX / 8];
 
 	fixture_fill(data, run.bytes, i);
+	fixture_fill(header, sizeof(header), i);
+	channel_writer_set_header(&run.f.writer, header, sizeof(header));
 	return channel_writer_send(&run.f.writer, data, run.bytes);
 }
 
@@ -114,9 +117,9 @@ static void writer_main(void)
 	}
 }
 
-static void run_threads(uint64_t payload_max, size_t bytes, uint32_t depth, bool reliable, uint64_t messages)
+static void run_threads(uint64_t payload_max, size_t bytes, uint32_t depth, bool reliable, uint64_t messages, uint32_t header_bytes)
 {
-	struct geometry_request request = { .payload_max = payload_max, .depth = depth };
+	struct geometry_request request = { .payload_max = payload_max, .depth = depth, .header_bytes = header_bytes };
 	pthread_t thread[READERS];
 
 	memset(&run, 0, sizeof(run));
@@ -154,12 +157,13 @@ static void run_all(bool membarrier)
 	if (membarrier && !usable)
 		skip_test("membarrier is not available here");
 	barrier_force(membarrier);
-	run_threads(64, 64, 0, true, 60000);
-	run_threads(64, 64, 6, true, 20000);
-	run_threads(200, 200, 6, false, 40000);
-	run_threads(4096, 512, 6, true, 20000);
-	run_threads(4096, 4096, 6, false, 20000);
-	run_threads(4096, 4096, 48, true, 20000);
+	run_threads(64, 64, 0, true, 60000, 0);
+	run_threads(64, 64, 6, true, 20000, 8);
+	run_threads(64, 64, 6, false, 20000, 40);
+	run_threads(200, 200, 6, false, 40000, 0);
+	run_threads(4096, 512, 6, true, 20000, 0);
+	run_threads(4096, 4096, 6, false, 20000, 40);
+	run_threads(4096, 4096, 48, true, 20000, 16);
 	barrier_force(usable);
 }
 

@@ -38,6 +38,30 @@ START_TEST(test_defaults_follow_the_payload)
 }
 END_TEST
 
+START_TEST(test_headers_take_room_from_the_slot)
+{
+	static const struct {
+		uint32_t payload_max, header_bytes, slot_bytes, header, n_pools;
+	} expected[] = {
+		{ 40, 0, 64, 0, 0 }, { 40, 1, 128, 8, 0 }, { 24, 16, 64, 16, 0 }, { 25, 16, 128, 16, 0 }, { 192, 40, 256, 40, 0 },
+		{ 193, 40, 64, 40, 2 }, { 64, 40, 128, 40, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+		struct channel_geometry g = plan((struct geometry_request){ .payload_max = expected[i].payload_max,
+									    .header_bytes = expected[i].header_bytes });
+
+		ck_assert_msg(g.slot_bytes == expected[i].slot_bytes && g.header_bytes == expected[i].header && !g.n_pools == !expected[i].n_pools,
+			      "%zu: slot %u, header %u, %u pools", i, g.slot_bytes, g.header_bytes, g.n_pools);
+		ck_assert_int_eq(geometry_check(&g), 0);
+		g.header_bytes = 41;
+		ck_assert_int_eq(geometry_check(&g), -EINVAL);
+		g.header_bytes = 48;
+		ck_assert_int_eq(geometry_check(&g), -EINVAL);
+	}
+}
+END_TEST
+
 START_TEST(test_small_payloads_need_little_memory)
 {
 	struct channel_geometry g = plan((struct geometry_request){ .payload_max = 64 });
@@ -77,6 +101,8 @@ START_TEST(test_refuses_what_is_out_of_limits)
 		{ .payload_max = 64, .max_loans = 4097 },
 		{ .payload_max = 4096, .held_budget = UINT32_MAX },
 		{ .payload_max = 64, .alignment = 96 },
+		{ .payload_max = 64, .header_bytes = CHANNEL_HEADER_MAX + 1 },
+		{ .payload_max = 64, .header_bytes = UINT32_MAX },
 		{ .payload_max = 64, .alignment = 8192 },
 		{ .payload_max = GEOMETRY_PAYLOAD_MAX, .depth = GEOMETRY_DEPTH_MAX },
 	};
@@ -102,11 +128,12 @@ START_TEST(test_check_refuses_every_changed_byte)
 		for (int bit = 0; bit < 8; bit++) {
 			((unsigned char *)&changed)[i] = (unsigned char)(((unsigned char *)&g)[i] ^ 1 << bit);
 			/*
-			 * depth, history, payload_max and max_lanes may take other values in the same layout;
-			 * all else hangs together
+			 * depth, history, payload_max, max_lanes and header_bytes may take other values in the same
+			 * layout; all else hangs together
 			 */
 			if (geometry_check(&changed) == 0)
-				ck_assert_msg(i - offsetof(struct channel_geometry, depth) < 20, "byte %zu bit %d was accepted", i, bit);
+				ck_assert_msg(i - offsetof(struct channel_geometry, depth) < 20 ||
+					      i == offsetof(struct channel_geometry, header_bytes), "byte %zu bit %d was accepted", i, bit);
 			else
 				refused++;
 		}
@@ -138,6 +165,7 @@ int main(void)
 	TCase *tc = add_test_case(suite, "geometry", 10);
 
 	tcase_add_test(tc, test_defaults_follow_the_payload);
+	tcase_add_test(tc, test_headers_take_room_from_the_slot);
 	tcase_add_test(tc, test_small_payloads_need_little_memory);
 	tcase_add_test(tc, test_pools_do_not_overlap);
 	tcase_add_test(tc, test_refuses_what_is_out_of_limits);

@@ -277,6 +277,59 @@ START_TEST(test_malformed_messages_are_counted_and_skipped)
 }
 END_TEST
 
+static void expect_header(int reader, uint64_t sequence, uint64_t number)
+{
+	struct channel_message m;
+
+	ck_assert_int_eq(fixture_take(&f, reader, 0, &m), 0);
+	ck_assert_uint_eq(m.sequence, sequence);
+	ck_assert_ptr_nonnull(m.header);
+	ck_assert(fixture_holds(m.header, f.geometry.header_bytes, number));
+	ck_assert(fixture_holds(m.data, m.size, sequence));
+	if (m.pinned)
+		channel_reader_release(&f.reader[reader].reader, 0);
+}
+
+/* Argument: payload_max and with it the way a payload travels. Reader 1 is not attached and copies. */
+START_TEST(test_headers)
+{
+	static const uint32_t payload_max[] = { 24, 64, 192, 1000 };
+	uint64_t header[2] = { 7, 7 };
+	void *loan[3], *other;
+
+	fixture_open(&f, &(struct geometry_request){ .payload_max = payload_max[_i], .depth = 6, .history = 6, .header_bytes = 16 }, false);
+	fixture_join(&f, 0, 1, false);
+	for (uint64_t i = 0; i < 20; i++) {
+		if (i % 2) {
+			header[0] = header[1] = 1000 + i;
+			channel_writer_set_header(&f.writer, header, sizeof(header));
+		}
+		fixture_publish(&f, payload_max[_i], i);
+		/* none was set: zeroes, and nothing of an earlier one */
+		expect_header(0, i, i % 2 ? 1000 + i : 0);
+	}
+	ck_assert_int_eq(fixture_try_join(&f, 1, 1, 2, false), 0);
+	expect_header(1, 18, 0);
+	expect_header(1, 19, 1019);
+
+	/* out of order: a lent slot that is passed over must not use up the header */
+	ck_assert_int_eq(channel_writer_loan(&f.writer, 8, &loan[0]), 0);
+	ck_assert_int_eq(channel_writer_loan(&f.writer, 8, &other), 0);
+	header[0] = header[1] = 5;
+	channel_writer_set_header(&f.writer, header, sizeof(header));
+	fixture_fill(other, 8, payload_max[_i] > 192 ? 20 : 21);
+	ck_assert_int_eq(channel_writer_publish(&f.writer, other, 8), 1);
+	expect_header(0, payload_max[_i] > 192 ? 20 : 21, 5);
+	ck_assert_int_eq(channel_writer_discard(&f.writer, loan[0]), 0);
+
+	/* shorter than the header: filled up with zeroes; longer: cut off */
+	channel_writer_set_header(&f.writer, header, 0);
+	fixture_publish(&f, 8, f.writer.head);
+	expect_header(0, f.writer.head - 1, 0);
+	fixture_close(&f);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("reader");
@@ -291,5 +344,6 @@ int main(void)
 	tcase_add_test(tc, test_refuses_foreign_segments);
 	tcase_add_test(tc, test_nonsense_is_survived);
 	tcase_add_test(tc, test_malformed_messages_are_counted_and_skipped);
+	tcase_add_loop_test(tc, test_headers, 0, 4);
 	return run_suite(suite);
 }
