@@ -23,6 +23,7 @@ dist_man_MANS += \
 	man/zcp_publisher_open.3 \
 	man/zcp_subscriber_open.3 \
 	man/zcp_subscriber_take.3 \
+	man/zcp_waitset_open.3 \
 	man/zcp_watch_open.3
 
 # A page of section 3 describes a group of functions, and each of them is found by its own name: a file of
@@ -55,6 +56,19 @@ man3_links = \
 	man/links/zcp_subscriber_take_batch.3 \
 	man/links/zcp_subscriber_wait.3 \
 	man/links/zcp_version.3 \
+	man/links/zcp_waitset_add_fd.3 \
+	man/links/zcp_waitset_add_node.3 \
+	man/links/zcp_waitset_add_subscriber.3 \
+	man/links/zcp_waitset_add_timer.3 \
+	man/links/zcp_waitset_add_watch.3 \
+	man/links/zcp_waitset_close.3 \
+	man/links/zcp_waitset_fd.3 \
+	man/links/zcp_waitset_remove_fd.3 \
+	man/links/zcp_waitset_remove_node.3 \
+	man/links/zcp_waitset_remove_subscriber.3 \
+	man/links/zcp_waitset_remove_timer.3 \
+	man/links/zcp_waitset_remove_watch.3 \
+	man/links/zcp_waitset_wait.3 \
 	man/links/zcp_watch_close.3 \
 	man/links/zcp_watch_fd.3 \
 	man/links/zcp_watch_take.3 \

@@ -378,6 +378,131 @@ int zcp_watch_fd(zcp_watch *watch);
 /** Close. NULL is fine. */
 void zcp_watch_close(zcp_watch *watch);
 
+/* ---- wait set ---------------------------------------------------------------------------------------------------- */
+
+typedef struct zcp_waitset zcp_waitset;
+
+struct zcp_waitset_options {
+	size_t sz;
+	int64_t spin_ns;		/* look at the rings for that long before going to sleep, 0 to 1 s; 0: sleep at once */
+	uint64_t reserved[2];
+};
+
+enum zcp_ready_kind {
+	ZCP_READY_SUBSCRIBER = 1,
+	ZCP_READY_WATCH = 2,
+	ZCP_READY_NODE = 3,
+	ZCP_READY_FD = 4,
+	ZCP_READY_TIMER = 5,
+};
+
+/** A member of a wait set that is ready. */
+struct zcp_ready {
+	void *user;			/* as given when it was added */
+	uint32_t events;		/* as in poll(2): POLLIN: there is something; POLLHUP: there never will be again; of an fd what is true of it */
+	uint32_t kind;			/* enum zcp_ready_kind */
+	void *object;			/* the zcp_subscriber, zcp_watch or zcp_node; else NULL */
+	int32_t fd;			/* the descriptor that was added; else -1 */
+	int32_t timer;			/* the timer's id; else 0 */
+	uint64_t expirations;		/* of a timer, since it was reported last; else 0 */
+	uint64_t reserved[3];
+};
+
+/**
+ * Open a wait set: one call that sleeps until something can be done for any of its members. A wait set and its
+ * members are used by one thread at a time, together; publishers and other objects of the same nodes are not
+ * concerned.
+ *
+ * Errors: -EINVAL options; -EMFILE; -ENOSPC /proc/sys/fs/epoll/max_user_watches; -ENOMEM.
+ */
+int zcp_waitset_open(zcp_waitset **waitset, const struct zcp_waitset_options *options);
+
+/**
+ * Add a subscriber. Ready (POLLIN) until zcp_subscriber_take() finds nothing; also while max_held samples are held
+ * and there is another message. If its node was opened with no_thread, the wait set dispatches that while it waits.
+ * @user comes back in zcp_ready. May be called between any two waits; never blocks.
+ *
+ * Errors: -EEXIST it is in this wait set; -EBUSY it is in another one: an object is in one wait set at most; -ENOSPC
+ * /proc/sys/fs/epoll/max_user_watches; -ENOMEM; -EOWNERDEAD after fork.
+ */
+int zcp_waitset_add_subscriber(zcp_waitset *waitset, zcp_subscriber *subscriber, void *user);
+
+/**
+ * Add a watch: ready until zcp_watch_take() finds nothing; POLLHUP when its node was evicted. Otherwise as
+ * zcp_waitset_add_subscriber().
+ */
+int zcp_waitset_add_watch(zcp_waitset *waitset, zcp_watch *watch, void *user);
+
+/**
+ * Add a node that was opened with no_thread: each wait calls zcp_node_dispatch() when there is work. Needed only
+ * for nodes of which neither a subscriber nor a watch is in the wait set, or to hear of them: reported (POLLIN)
+ * once after messages of the router were handled, so that zcp_publisher_subscribers() or zcp_node_wait() may have a
+ * new answer; and with POLLHUP, until it is removed, when it is lost for good. For the program this takes the place
+ * of dispatching at least every 100 ms only while it waits.
+ *
+ * Errors: -EINVAL the node has a thread of its own; otherwise as zcp_waitset_add_subscriber().
+ */
+int zcp_waitset_add_node(zcp_waitset *waitset, zcp_node *node, void *user);
+
+/**
+ * Add a descriptor of the caller's, with POLLIN, POLLOUT, POLLPRI, POLLRDHUP; POLLERR and POLLHUP are always
+ * reported. Ready as long as poll(2) says so. For other events remove it and add it again. It stays the caller's,
+ * who removes it before closing it. The descriptor of another wait set is fine.
+ *
+ * Errors: -EINVAL other events, or the wait set's own descriptor; -EBADF not an open descriptor; -EPERM a regular
+ * file or directory, which is always ready; -ELOOP wait sets or epolls nested in a circle or too deeply; -EEXIST,
+ * -ENOSPC, -ENOMEM, -EOWNERDEAD.
+ */
+int zcp_waitset_add_fd(zcp_waitset *waitset, int fd, uint32_t events, void *user);
+
+/**
+ * Add a timer on CLOCK_MONOTONIC: the first time @first_ns from now (0: at once), then every @interval_ns. Reported
+ * once each time it has expired, with the number of expirations since. With interval_ns 0 it expires once, and has
+ * left the wait set when it is reported. Returns the timer's id, > 0, which is not used again for a very long time.
+ *
+ * Errors: -EINVAL a negative time; -EMFILE; -ENOSPC; -ENOMEM; -EOWNERDEAD.
+ */
+int zcp_waitset_add_timer(zcp_waitset *waitset, int64_t first_ns, int64_t interval_ns, void *user);
+
+/**
+ * Remove: no later wait reports it; what an earlier one reported is the caller's affair. May be called for any
+ * member at any time between two waits, while handling what the last one reported too.
+ * Errors: -ENOENT it is not in this wait set; -EOWNERDEAD.
+ */
+int zcp_waitset_remove_subscriber(zcp_waitset *waitset, zcp_subscriber *subscriber);
+/** As zcp_waitset_remove_subscriber(). */
+int zcp_waitset_remove_watch(zcp_waitset *waitset, zcp_watch *watch);
+/** As zcp_waitset_remove_subscriber(). Subscribers and watches of the node that are members keep it dispatched. */
+int zcp_waitset_remove_node(zcp_waitset *waitset, zcp_node *node);
+/** As zcp_waitset_remove_subscriber(); before the descriptor is closed. */
+int zcp_waitset_remove_fd(zcp_waitset *waitset, int fd);
+/** As zcp_waitset_remove_subscriber(); also -ENOENT for a timer that has expired for good. */
+int zcp_waitset_remove_timer(zcp_waitset *waitset, int timer);
+
+/**
+ * Sleep until members are ready, and store up to @max of them. What is ready stays ready until it was dealt with;
+ * with @max smaller than the number that are, all get their turn. Returns their number, >= 1. The cost depends on
+ * the members that are ready, not on how many there are. A signal does not end it.
+ *
+ * With spin_ns it looks at the rings of up to 64 subscribers that were ready last, and every 2 us with a system
+ * call at all other members, before it sleeps: a message to one of them then costs its publisher no system call.
+ * For threads that have a cpu for themselves.
+ *
+ * Errors: -ETIMEDOUT; -EINVAL max < 1, or for ever with no member; -EBADF a member was closed without being
+ * removed: it has left the wait set; said once, the next wait goes on. Also -EBADF, again and again, a descriptor
+ * was closed, then removed, and lives on as a duplicate or in another process; -ENOMEM; -EOWNERDEAD after fork.
+ */
+int zcp_waitset_wait(zcp_waitset *waitset, struct zcp_ready *ready, int max, int64_t timeout);
+
+/**
+ * For poll, epoll, io_uring: readable when zcp_waitset_wait() with timeout 0 shall be called, which may then still
+ * say -ETIMEDOUT. Call it until it does. It stays the wait set's; do not read it. -EOWNERDEAD after fork.
+ */
+int zcp_waitset_fd(zcp_waitset *waitset);
+
+/** Close. NULL is fine. Members are removed, and go on existing. */
+void zcp_waitset_close(zcp_waitset *waitset);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

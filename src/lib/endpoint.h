@@ -21,6 +21,8 @@
 
 #include "lib/node.h"
 
+struct waitset_entry;
+
 /* One peer this endpoint is matched with, as told by the router. */
 struct match {
 	struct match *next;
@@ -79,6 +81,7 @@ struct endpoint {
 	void *segment;			/* ours: the writable mapping */
 	uint64_t segment_bytes;
 	struct match *matches;		/* under lock */
+	struct waitset_entry *waiter;	/* in a wait set; or NULL. The owner's */
 	uint32_t n_never;		/* matches that ended before they were added, not yet counted by the owner. Under lock */
 	char refusal[WIRE_TEXT_BYTES];	/* why a peer did not match, last time. Under lock */
 	int refusal_error;

@@ -42,11 +42,18 @@ static void register_handlers(void)
 	register_error = pthread_atfork(before_fork, after_fork, in_child);
 }
 
-int fork_add(struct zcp_node *node)
+int fork_register(void)
 {
 	pthread_once(&once, register_handlers);
-	if (register_error)
-		return -register_error;
+	return -register_error;
+}
+
+int fork_add(struct zcp_node *node)
+{
+	int r = fork_register();
+
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&nodes_lock);
 	node->fork_next = nodes;
 	nodes = node;

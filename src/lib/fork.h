@@ -34,7 +34,10 @@ static inline bool forked_since(uint32_t generation)
 	return unlikely(fork_now() != generation);
 }
 
-/* Note an open node, and forget it. fork_add() registers the handlers the first time. 0 or a negative errno value. */
+/* Register the handlers, the first time: for handles that need no node. 0 or a negative errno value. */
+int fork_register(void);
+
+/* Note an open node, and forget it. Registers too. 0 or a negative errno value. */
 int fork_add(struct zcp_node *node);
 void fork_remove(struct zcp_node *node);
 

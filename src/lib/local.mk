@@ -34,6 +34,10 @@ libzcp_lib_la_SOURCES = \
 	src/lib/router-path.h \
 	src/lib/subscriber.c \
 	src/lib/subscriber.h \
+	src/lib/waitset.c \
+	src/lib/waitset.h \
+	src/lib/waitset-member.c \
+	src/lib/waitset-wait.c \
 	src/lib/watch.c \
 	src/lib/watch.h \
 	src/lib/subscriber-open.c \

@@ -25,6 +25,7 @@
 #include "lib/error.h"
 #include "lib/rejoin.h"
 #include "lib/router-path.h"
+#include "lib/waitset.h"
 #include "lib/watch.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -220,6 +221,8 @@ void zcp_node_close(struct zcp_node *node)
 
 	if (!node)
 		return;
+	if (!forked_since(node->fork_generation))
+		waitset_node_closed(node);
 	watch_close_all(node);
 	if (forked_since(node->fork_generation)) {
 		close_in_child(node);

@@ -23,6 +23,7 @@
 
 struct endpoint;
 struct request;
+struct waitset_entry;
 struct outgoing;
 
 /* Memory a closed publisher left behind because loans were open in it. */
@@ -87,6 +88,7 @@ struct zcp_node {
 	struct endpoint *endpoints;	/* uthash by id */
 	struct grave *graves;
 	struct zcp_watch *watches;
+	struct waitset_entry *waiters;	/* wait sets that dispatch it */
 	char router_text[WIRE_TEXT_BYTES];	/* what the router said before it hung up */
 
 	struct zcp_node *fork_next;	/* fork.c */

@@ -19,6 +19,7 @@
 #include "lib/control.h"
 #include "lib/error.h"
 #include "lib/options.h"
+#include "lib/waitset.h"
 
 #define DEFAULT_MAX_HELD 4
 #define DEFAULT_MAX_PUBLISHERS 64
@@ -249,6 +250,7 @@ void zcp_subscriber_close(struct zcp_subscriber *subscriber)
 		endpoint_close(&s->endpoint, false);
 		return;
 	}
+	waitset_endpoint_closed(&s->endpoint);
 	s->closed = true;
 	refuse_new_publishers(s);
 	let_go(s);

@@ -99,8 +99,8 @@ int zcp_subscriber_wait(struct zcp_subscriber *subscriber, int64_t timeout)
 		if (r != -EAGAIN)
 			break;
 	}
-	/* we have silenced the bell, but somebody may poll it */
-	if (s->fd_mode && slept && r == 0)
+	/* we have silenced the bell, but somebody may poll it, or a wait set */
+	if ((s->fd_mode || s->endpoint.waiter) && slept && r == 0)
 		doorbell_ring(s->endpoint.doorbell);
 	return r;
 }

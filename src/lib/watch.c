@@ -23,6 +23,7 @@
 #include "lib/endpoint.h"
 #include "lib/error.h"
 #include "lib/options.h"
+#include "lib/waitset.h"
 
 #define QUEUE_DEFAULT 1024u
 #define QUEUE_MAX 1048576u
@@ -36,6 +37,7 @@ struct zcp_watch {
 	uint64_t id;
 	struct wire_watch_open open;
 	uint32_t limit;
+	struct waitset_entry *waiter;	/* in a wait set; or NULL */
 
 	/* under the node's lock */
 	struct zcp_watch_event *queue;	/* a ring of `room` */
@@ -321,6 +323,8 @@ void zcp_watch_close(struct zcp_watch *watch)
 		watch->fd = fd_close(watch->fd);
 		return;
 	}
+	if (watch->waiter)
+		waitset_closed(watch->waiter, "a watch");
 	delist(watch);
 	discard(watch);
 }
@@ -408,4 +412,30 @@ int zcp_watch_fd(struct zcp_watch *watch)
 	if (forked_since(watch->fork_generation))
 		return error_forked();
 	return watch->fd;
+}
+
+/* ---- in a wait set ----------------------------------------------------------------------------------------------- */
+
+static uint32_t fired(struct waitset_entry *e, uint32_t events)
+{
+	int r = look(e->object);
+
+	(void)events;
+	return r == 0 ? POLLIN : r == -ENOTCONN ? POLLHUP : 0;
+}
+
+static const struct waitset_operations watch_operations = { .kind = ZCP_READY_WATCH, .name = "watch", .fired = fired };
+
+int zcp_waitset_add_watch(struct zcp_waitset *waitset, struct zcp_watch *watch, void *user)
+{
+	if (forked_since(watch->fork_generation))
+		return error_forked();
+	return waitset_add_object(waitset, &watch_operations, watch->fd, watch, &watch->waiter, watch->node, user);
+}
+
+int zcp_waitset_remove_watch(struct zcp_waitset *waitset, struct zcp_watch *watch)
+{
+	if (forked_since(watch->fork_generation))
+		return error_forked();
+	return waitset_remove_object(waitset, watch->waiter, "watch");
 }

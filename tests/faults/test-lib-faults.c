@@ -57,6 +57,7 @@ static const struct lib_fault {
 	{ { "poll EINTR", CALL_POLL, EINTR }, false },
 	{ { "epoll ENOMEM", CALL_EPOLL, ENOMEM }, true },
 	{ { "epoll EMFILE", CALL_EPOLL, EMFILE }, false },
+	{ { "epoll_wait EINTR", CALL_EPOLL_WAIT, EINTR }, false },
 	{ { "timerfd EMFILE", CALL_TIMER, EMFILE }, true },
 	{ { "pthread_create EAGAIN", CALL_THREAD, EAGAIN }, true },
 };
@@ -73,6 +74,8 @@ struct world {
 	zcp_publisher *publisher, *other_publisher;
 	zcp_subscriber *subscriber, *other_subscriber;
 	zcp_watch *watch;
+	zcp_waitset *waitset;
+	int timer;
 	struct zcp_sample samples[2];
 	void *loans[2];
 	int n_loans;
@@ -151,6 +154,7 @@ static void matched_subscriber(struct world *w)
 static void close_world(struct world *w)
 {
 	zcp_sample_release_batch(w->samples, 2);
+	zcp_waitset_close(w->waitset);
 	zcp_watch_close(w->watch);
 	zcp_publisher_close(w->publisher);
 	zcp_subscriber_close(w->subscriber);
@@ -510,7 +514,120 @@ static int watch_close(struct world *w)
 	return 0;
 }
 
+static int waitset_open(struct world *w)
+{
+	return zcp_waitset_open(&w->waitset, NULL);
+}
+
+/* A wait set, and what could be a member of it. */
+static void beside_waitset(struct world *w)
+{
+	watching(w);
+	settle(w, w->other_publisher);
+	ok(waitset_open(w));
+}
+
+static int waitset_add_subscriber(struct world *w)
+{
+	return zcp_waitset_add_subscriber(w->waitset, w->subscriber, NULL);
+}
+
+static int waitset_add_watch(struct world *w)
+{
+	return zcp_waitset_add_watch(w->waitset, w->watch, NULL);
+}
+
+static int waitset_add_node(struct world *w)
+{
+	return zcp_waitset_add_node(w->waitset, w->node, NULL);
+}
+
+/* Any descriptor will do. */
+static int waitset_add_fd(struct world *w)
+{
+	return zcp_waitset_add_fd(w->waitset, zcp_watch_fd(w->watch), 1, NULL);
+}
+
+static int waitset_add_timer(struct world *w)
+{
+	w->timer = zcp_waitset_add_timer(w->waitset, 0, 0, NULL);
+	return w->timer;
+}
+
+static void with_members(struct world *w)
+{
+	beside_waitset(w);
+	ok(waitset_add_subscriber(w));
+	ok(waitset_add_watch(w));
+	ok(waitset_add_timer(w));
+	if (w->no_thread)
+		ok(waitset_add_node(w));
+}
+
+static int waitset_wait(struct world *w)
+{
+	struct zcp_ready ready[4];
+	int r;
+
+	/* until there is nothing left to report */
+	while ((r = zcp_waitset_wait(w->waitset, ready, 4, 1000000)) > 0) {
+		while (w->watch && watch_take(w) == 0)
+			;
+		subscriber_take_all(w);
+	}
+	return r;
+}
+
+static int waitset_fd(struct world *w)
+{
+	int r = zcp_waitset_fd(w->waitset);
+
+	return r < 0 ? r : waitset_wait(w);
+}
+
+static int waitset_remove(struct world *w)
+{
+	int r = zcp_waitset_remove_subscriber(w->waitset, w->subscriber);
+
+	if (r == 0)
+		r = zcp_waitset_remove_watch(w->waitset, w->watch);
+	if (r == 0)
+		r = zcp_waitset_remove_timer(w->waitset, w->timer);
+	if (r == 0 && w->no_thread)
+		r = zcp_waitset_remove_node(w->waitset, w->node);
+	return r;
+}
+
+static void with_fd(struct world *w)
+{
+	beside_waitset(w);
+	ok(waitset_add_fd(w));
+}
+
+static int waitset_remove_fd(struct world *w)
+{
+	return zcp_waitset_remove_fd(w->waitset, zcp_watch_fd(w->watch));
+}
+
+static int waitset_close(struct world *w)
+{
+	zcp_waitset_close(w->waitset);
+	w->waitset = NULL;
+	return 0;
+}
+
+/* A member is closed, and said to be. */
+static int waitset_member_close(struct world *w)
+{
+	struct zcp_ready ready;
+
+	watch_close(w);
+	return zcp_waitset_wait(w->waitset, &ready, 1, 0);
+}
+
 /* What zcp.h documents. */
+/* the fault for epoll_create1() hits epoll_ctl() too, which cannot really have EMFILE */
+#define ADD_ERRORS { EEXIST, EBUSY, ENOSPC, ENOMEM, EOWNERDEAD, EMFILE }
 #define ENDPOINT_ERRORS { EINVAL, EPROTOTYPE, EDQUOT, ENOSPC, EMFILE, ENOMEM, ENOTCONN, ETIMEDOUT, EOWNERDEAD }
 #define NO_ERRORS { 0 }
 
@@ -572,6 +689,19 @@ static const struct scenario {
 	{ "zcp_watch_wait", watching, watch_wait, { ETIMEDOUT, ENOTCONN, EOWNERDEAD } },
 	{ "zcp_watch_fd", watching, watch_fd, NO_ERRORS },
 	{ "zcp_watch_close", watching, watch_close, NO_ERRORS },
+	{ "zcp_waitset_open", open_subscriber, waitset_open, { EINVAL, EMFILE, ENOSPC, ENOMEM } },
+	{ "zcp_waitset_add_subscriber", beside_waitset, waitset_add_subscriber, ADD_ERRORS },
+	{ "zcp_waitset_add_watch", beside_waitset, waitset_add_watch, ADD_ERRORS },
+	{ "zcp_waitset_add_node", beside_waitset, waitset_add_node, { EINVAL, EEXIST, EBUSY, ENOSPC, ENOMEM, EOWNERDEAD, EMFILE } },
+	{ "zcp_waitset_add_fd", beside_waitset, waitset_add_fd,
+	  { EINVAL, EBADF, EPERM, ELOOP, EEXIST, ENOSPC, ENOMEM, EOWNERDEAD, EMFILE } },
+	{ "zcp_waitset_add_timer", beside_waitset, waitset_add_timer, { EINVAL, EMFILE, ENOSPC, ENOMEM, EOWNERDEAD } },
+	{ "zcp_waitset_wait", with_members, waitset_wait, { ETIMEDOUT, ENOMEM, EOWNERDEAD } },
+	{ "zcp_waitset_fd", with_members, waitset_fd, { ETIMEDOUT, ENOMEM, EOWNERDEAD } },
+	{ "zcp_waitset_remove_*", with_members, waitset_remove, { ENOENT, EOWNERDEAD } },
+	{ "zcp_waitset_remove_fd", with_fd, waitset_remove_fd, { ENOENT, EOWNERDEAD } },
+	{ "zcp_waitset_close", with_members, waitset_close, NO_ERRORS },
+	{ "zcp_waitset_wait, a member closed", with_members, waitset_member_close, { EBADF } },
 };
 #define N_SCENARIOS ((int)(sizeof(scenarios) / sizeof(scenarios[0])))
 

@@ -31,12 +31,16 @@ lib_tests = \
 	tests/integration/test-lib-open \
 	tests/integration/test-lib-pubsub \
 	tests/integration/test-lib-threads \
+	tests/integration/test-lib-waitset \
+	tests/integration/test-lib-waitset-many \
+	tests/integration/test-lib-waitset-members \
 	tests/integration/test-lib-watch
 
 check_PROGRAMS += $(lib_tests)
 TESTS += $(lib_tests)
 
 TSAN_TESTS += tests/integration/test-lib-threads tests/integration/test-lib-restart tests/integration/test-lib-watch
+TSAN_TESTS += tests/integration/test-lib-waitset tests/integration/test-lib-waitset-many tests/integration/test-lib-waitset-members
 
 # The same suites with the router on epoll, and a router that io_uring is refused.
 dist_check_SCRIPTS += tests/integration/test-lib-on-epoll.sh
@@ -67,6 +71,19 @@ tests_integration_test_lib_threads_LDADD = $(LIB_TEST_LDADD)
 tests_integration_test_lib_restart_SOURCES = tests/integration/test-lib-restart.c tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_restart_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_restart_LDADD = $(LIB_TEST_LDADD)
+
+WAITSET_HELPER = tests/integration/waitset-helper.c tests/integration/waitset-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_waitset_SOURCES = tests/integration/test-lib-waitset.c $(WAITSET_HELPER)
+tests_integration_test_lib_waitset_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_waitset_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_waitset_many_SOURCES = tests/integration/test-lib-waitset-many.c $(WAITSET_HELPER)
+tests_integration_test_lib_waitset_many_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_waitset_many_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_waitset_members_SOURCES = tests/integration/test-lib-waitset-members.c $(WAITSET_HELPER)
+tests_integration_test_lib_waitset_members_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_waitset_members_LDADD = $(LIB_TEST_LDADD)
 
 tests_integration_test_lib_watch_SOURCES = tests/integration/test-lib-watch.c tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_watch_CPPFLAGS = $(TEST_CPPFLAGS)
