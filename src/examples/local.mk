@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: MIT
-# Programs a user can copy: nothing but <zcp/zcp.h> and libzcp.so, built and run by the tests.
+# Programs a user can copy: nothing but <zcp/zcp.h> and libzcp.so (and liburing for event-loop), built and run by the tests.
 
 example_programs = \
+	src/examples/event-loop \
 	src/examples/hello-pub \
 	src/examples/hello-sub \
 	src/examples/telemetry \
-	src/examples/telemetry-view
+	src/examples/telemetry-view \
+	src/examples/wait-for-many
 
 noinst_PROGRAMS += $(example_programs)
+
+src_examples_event_loop_SOURCES = src/examples/event-loop.c
+src_examples_event_loop_CPPFLAGS = $(AM_CPPFLAGS) $(LIBURING_CFLAGS)
+src_examples_event_loop_LDADD = libzcp.la $(LIBURING_LIBS)
 
 src_examples_hello_pub_SOURCES = src/examples/hello-pub.c
 src_examples_hello_pub_LDADD = libzcp.la
@@ -20,5 +26,8 @@ src_examples_telemetry_LDADD = libzcp.la
 
 src_examples_telemetry_view_SOURCES = src/examples/telemetry-view.c src/examples/telemetry.h
 src_examples_telemetry_view_LDADD = libzcp.la
+
+src_examples_wait_for_many_SOURCES = src/examples/wait-for-many.c
+src_examples_wait_for_many_LDADD = libzcp.la
 
 dist_doc_DATA = src/examples/router.conf
