@@ -17,10 +17,12 @@ dist_man_MANS += \
 
 dist_man_MANS += \
 	man/zcp.7 \
+	man/zcp_client_open.3 \
 	man/zcp_last_error.3 \
 	man/zcp_node_open.3 \
 	man/zcp_publisher_loan.3 \
 	man/zcp_publisher_open.3 \
+	man/zcp_server_open.3 \
 	man/zcp_subscriber_open.3 \
 	man/zcp_subscriber_take.3 \
 	man/zcp_waitset_open.3 \
@@ -31,6 +33,18 @@ dist_man_MANS += \
 # automake, so that no hook has to install and remove them. Which page a name belongs to is looked up in
 # the NAME sections; tests/integration/test-man.sh compares this list with src/lib/libzcp.map.
 man3_links = \
+	man/links/zcp_client_call.3 \
+	man/links/zcp_client_close.3 \
+	man/links/zcp_client_connect.3 \
+	man/links/zcp_client_discard.3 \
+	man/links/zcp_client_fd.3 \
+	man/links/zcp_client_id.3 \
+	man/links/zcp_client_loan.3 \
+	man/links/zcp_client_send.3 \
+	man/links/zcp_client_send_loan.3 \
+	man/links/zcp_client_servers.3 \
+	man/links/zcp_client_take.3 \
+	man/links/zcp_client_wait.3 \
 	man/links/zcp_node_close.3 \
 	man/links/zcp_node_dispatch.3 \
 	man/links/zcp_node_fd.3 \
@@ -47,24 +61,41 @@ man3_links = \
 	man/links/zcp_publisher_send_with.3 \
 	man/links/zcp_publisher_subscribers.3 \
 	man/links/zcp_publisher_wait.3 \
+	man/links/zcp_request_discard.3 \
+	man/links/zcp_request_loan.3 \
+	man/links/zcp_request_release.3 \
+	man/links/zcp_request_reply.3 \
+	man/links/zcp_request_reply_with.3 \
+	man/links/zcp_request_send.3 \
+	man/links/zcp_response_release.3 \
 	man/links/zcp_sample_copy.3 \
 	man/links/zcp_sample_release.3 \
 	man/links/zcp_sample_release_batch.3 \
+	man/links/zcp_server_clients.3 \
+	man/links/zcp_server_close.3 \
+	man/links/zcp_server_fd.3 \
+	man/links/zcp_server_id.3 \
+	man/links/zcp_server_take.3 \
+	man/links/zcp_server_wait.3 \
 	man/links/zcp_subscriber_close.3 \
 	man/links/zcp_subscriber_fd.3 \
 	man/links/zcp_subscriber_stats.3 \
 	man/links/zcp_subscriber_take_batch.3 \
 	man/links/zcp_subscriber_wait.3 \
 	man/links/zcp_version.3 \
+	man/links/zcp_waitset_add_client.3 \
 	man/links/zcp_waitset_add_fd.3 \
 	man/links/zcp_waitset_add_node.3 \
+	man/links/zcp_waitset_add_server.3 \
 	man/links/zcp_waitset_add_subscriber.3 \
 	man/links/zcp_waitset_add_timer.3 \
 	man/links/zcp_waitset_add_watch.3 \
 	man/links/zcp_waitset_close.3 \
 	man/links/zcp_waitset_fd.3 \
+	man/links/zcp_waitset_remove_client.3 \
 	man/links/zcp_waitset_remove_fd.3 \
 	man/links/zcp_waitset_remove_node.3 \
+	man/links/zcp_waitset_remove_server.3 \
 	man/links/zcp_waitset_remove_subscriber.3 \
 	man/links/zcp_waitset_remove_timer.3 \
 	man/links/zcp_waitset_remove_watch.3 \

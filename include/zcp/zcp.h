@@ -299,6 +299,205 @@ int zcp_subscriber_stats(zcp_subscriber *subscriber, struct zcp_subscriber_stats
 /** Close. NULL is fine. Samples still held stay valid until released. */
 void zcp_subscriber_close(zcp_subscriber *subscriber);
 
+/* ---- request and response ---------------------------------------------------------------------------------------- */
+
+/*
+ * A client asks, a server answers. Each client has a channel of its own to each server, and one back: no client sees what
+ * another one asks or is told. A topic has one server, or several that share it (load_balanced), each request going to
+ * exactly one of them. Every request that wants a response ends exactly once: with its (last) response, with -EPIPE as
+ * soon as its server has ended, or with -ETIMEDOUT.
+ */
+
+typedef struct zcp_client zcp_client;
+typedef struct zcp_server zcp_server;
+
+#define ZCP_MORE (1u << 0)		/* further responses to the same request follow */
+#define ZCP_EXPIRED (1u << 1)		/* request: its deadline had passed when it was taken; nobody waits for the response any more */
+#define ZCP_ONE_WAY (1u << 2)		/* request: the client wants no response */
+
+struct zcp_server_options {
+	size_t sz;
+	size_t payload_max;		/* of responses in bytes, up to 2 GiB; 0: response_type.size, else 4096 */
+	uint32_t depth;			/* responses to one client that it has not taken yet; 0: as depth of a publisher, at least 64 */
+	uint32_t max_held;		/* requests taken and not released, 1..1024; 0: 16 */
+	uint32_t max_clients;		/* connected at once, up to 4096; 0: 64 */
+	uint32_t max_loans;		/* open at once, for each client; 0: 8 */
+	bool load_balanced;		/* share the topic with other servers that are load_balanced too */
+	char reserved0[7];
+	int64_t timeout;		/* how long a reply waits for a client that does not take its responses, ns; 0: -EAGAIN at once; -1: for ever */
+	struct zcp_type request_type, response_type;
+};
+
+/**
+ * Open a server of @topic. Blocks until the router answered, 5 s at most. Clients that are there are connected from then on.
+ *
+ * Errors: as zcp_subscriber_open(); -EADDRINUSE the topic has a server, and not both are load_balanced.
+ */
+int zcp_server_open(zcp_server **server, zcp_node *node, const struct zcp_topic *topic, const struct zcp_server_options *options);
+
+/** A request in place. Its bytes stay valid until zcp_request_release(), whatever becomes of client, router and handles. */
+struct zcp_request {
+	const void *data;
+	size_t size;			/* bytes */
+	uint64_t id;			/* unique among the requests of its client */
+	uint64_t client;		/* endpoint id of the client */
+	uint64_t timestamp_ns;		/* CLOCK_MONOTONIC when it was sent */
+	int64_t deadline_ns;		/* CLOCK_MONOTONIC until when the client waits, in its time namespace; 0: for ever */
+	uint32_t flags;			/* ZCP_EXPIRED, ZCP_ONE_WAY */
+	uint32_t reserved0;
+	zcp_server *owner;		/* the rest is the library's */
+	uint32_t held, generation;
+	uint64_t reserved[4];
+};
+
+/**
+ * Take the next request; clients are served in turn. Wait-free like zcp_subscriber_take().
+ * Errors: -EAGAIN nothing there; -ENOBUFS max_held requests are held: release one; -EOWNERDEAD after fork.
+ */
+int zcp_server_take(zcp_server *server, struct zcp_request *request);
+
+/** Sleep until a request can be taken. 0; -ETIMEDOUT; -ENOBUFS max_held requests are held; -EOWNERDEAD after fork. */
+int zcp_server_wait(zcp_server *server, int64_t timeout);
+
+/** For poll, epoll, io_uring: readable until zcp_server_take() says -EAGAIN. It stays the server's; do not read it. */
+int zcp_server_fd(zcp_server *server);
+
+/** Number of clients connected now. */
+int zcp_server_clients(zcp_server *server);
+
+/** The endpoint's id, as clients see it in zcp_response.server. */
+uint64_t zcp_server_id(const zcp_server *server);
+
+/**
+ * Close. NULL is fine. What clients have asked and not been answered ends with -EPIPE there. Requests still held stay valid
+ * until released, but can't be answered any more.
+ */
+void zcp_server_close(zcp_server *server);
+
+/**
+ * The response to @request: @size bytes, copied from @data. The request can be answered as long as it is not released. To a
+ * one-way request nothing is sent, and that is no failure.
+ *
+ * Errors: -EPIPE the client is gone; -EALREADY the last response was sent before; -EINVAL released, or no request of this
+ * library; -EMSGSIZE larger than payload_max; -EAGAIN, -ETIMEDOUT the client has no room for more responses; -ENOBUFS its
+ * loans are used up, or it holds more than it may; -EOWNERDEAD.
+ */
+int zcp_request_reply(struct zcp_request *request, const void *data, size_t size);
+
+/** The same with @flags: ZCP_MORE, this is one of several responses. */
+int zcp_request_reply_with(struct zcp_request *request, const void *data, size_t size, uint32_t flags);
+
+/**
+ * Borrow room for a response of up to @size bytes, to be written in place and given to zcp_request_send() or
+ * zcp_request_discard() before the request is released. Errors: as zcp_request_reply().
+ */
+int zcp_request_loan(struct zcp_request *request, size_t size, void **payload);
+
+/** Send the loan @payload with @size bytes as a response; @flags: ZCP_MORE or 0. Fails as zcp_request_reply(); the loan then stays open. */
+int zcp_request_send(struct zcp_request *request, void *payload, size_t size, uint32_t flags);
+
+/** End the loan @payload unsent. -EINVAL: no open loan of this request's client. */
+int zcp_request_discard(struct zcp_request *request, void *payload);
+
+/**
+ * Give the request back; clears data, size and owner of *request. One that wants a response and has not had its last one
+ * ends with ENODATA at the client. A second release changes nothing and is noted in zcp_last_error().
+ */
+void zcp_request_release(struct zcp_request *request);
+
+struct zcp_client_options {
+	size_t sz;
+	size_t payload_max;		/* of requests in bytes, up to 2 GiB; 0: request_type.size, else 4096 */
+	uint32_t max_pending;		/* requests sent and not ended, 1..4096; 0: 64 */
+	uint32_t max_held;		/* responses held at once, 1..1024; 0: max_pending + 2 */
+	uint32_t max_servers;		/* connected at once, up to 4096; 0: 16 */
+	uint32_t max_loans;		/* open at once, for each server; 0: 8 */
+	bool wait_for_server;		/* a call without a server waits for one within its timeout, instead of -ENOTCONN */
+	char reserved0[7];
+	int64_t timeout;		/* of each request of zcp_client_send() in ns; 0: it never ends by time */
+	struct zcp_type request_type, response_type;
+};
+
+/**
+ * Open a client of @topic. Blocks until the router answered, 5 s at most, and up to 1 s more for the servers that are there
+ * to be connected.
+ *
+ * Errors: as zcp_subscriber_open(); -EPROTOTYPE also: a server has other types.
+ */
+int zcp_client_open(zcp_client **client, zcp_node *node, const struct zcp_topic *topic, const struct zcp_client_options *options);
+
+/** What became of a request. Its bytes stay valid until zcp_response_release(). */
+struct zcp_response {
+	const void *data;		/* NULL if status is not 0 */
+	size_t size;			/* bytes */
+	uint64_t id;			/* of the request */
+	int32_t status;			/* 0; or -EPIPE the server has ended, -ETIMEDOUT, -ENODATA it released the request unanswered */
+	uint32_t flags;			/* ZCP_MORE: this is not the last one */
+	uint64_t timestamp_ns;		/* CLOCK_MONOTONIC when it was sent; 0 if status is not 0 */
+	uint64_t server;		/* endpoint id of the server */
+	struct zcp_sample sample;	/* the library's */
+};
+
+/**
+ * Ask, and wait up to @timeout (-1: for ever) for the response, to be given back with zcp_sample_release(). Of several
+ * responses it is the first; the others are dropped. Responses to other requests that come meanwhile are kept for
+ * zcp_client_take().
+ *
+ * Errors: -ETIMEDOUT; -EPIPE the server ended before it answered; -ENODATA it released the request unanswered; -ENOTCONN no
+ * server is there; -EMSGSIZE larger than payload_max; -ENOBUFS max_pending requests are under way, max_held responses are
+ * held, or the pool is dry; -EAGAIN the server takes no requests; -EOWNERDEAD.
+ */
+int zcp_client_call(zcp_client *client, const void *data, size_t size, struct zcp_sample *response, int64_t timeout);
+
+/**
+ * Send a request, @size bytes copied from @data, and return. *request_id: what its response will have in zcp_response.id;
+ * NULL: one way, no response is wanted. With several servers the one with the fewest requests under way gets it.
+ * Errors: as zcp_client_call(), without -ETIMEDOUT, -EPIPE and -ENODATA.
+ */
+int zcp_client_send(zcp_client *client, const void *data, size_t size, uint64_t *request_id);
+
+/** Borrow room for a request of up to @size bytes, for zcp_client_send_loan() or zcp_client_discard(). Errors: as zcp_client_send(). */
+int zcp_client_loan(zcp_client *client, size_t size, void **payload);
+
+/**
+ * zcp_client_send() of the loan @payload, nothing is copied. It goes to the server that was chosen when it was lent: -EPIPE
+ * if that has ended; the loan then is over. Other errors as zcp_client_send(), the loan stays open; -EINVAL no open loan.
+ */
+int zcp_client_send_loan(zcp_client *client, void *payload, size_t size, uint64_t *request_id);
+
+/** End the loan @payload unsent. -EINVAL: no open loan of this client. */
+int zcp_client_discard(zcp_client *client, void *payload);
+
+/**
+ * The next response, or end of a request, whichever request it belongs to. Never blocks.
+ * Errors: -EAGAIN nothing there; -ENOBUFS max_held responses are held; -EOWNERDEAD after fork.
+ */
+int zcp_client_take(zcp_client *client, struct zcp_response *response);
+
+/** Give the response back; clears data and size of *response. */
+void zcp_response_release(struct zcp_response *response);
+
+/** Sleep until zcp_client_take() has something. 0; -ETIMEDOUT; -ENOBUFS max_held responses are held; -EOWNERDEAD. */
+int zcp_client_wait(zcp_client *client, int64_t timeout);
+
+/**
+ * For poll, epoll, io_uring: readable until zcp_client_take() says -EAGAIN. A request that ends by its timeout makes it readable
+ * within 100 ms after that. It stays the client's; do not read it.
+ */
+int zcp_client_fd(zcp_client *client);
+
+/** Number of servers connected now. */
+int zcp_client_servers(zcp_client *client);
+
+/** Wait until at least @servers are connected. Returns their number; -ETIMEDOUT; -ENOTCONN the node is lost for good; -EOWNERDEAD. */
+int zcp_client_connect(zcp_client *client, int servers, int64_t timeout);
+
+/** Close. NULL is fine. Requests under way are forgotten. Responses still held stay valid until released. */
+void zcp_client_close(zcp_client *client);
+
+/** The endpoint's id, as servers see it in zcp_request.client. */
+uint64_t zcp_client_id(const zcp_client *client);
+
 /* ---- watch ------------------------------------------------------------------------------------------------------- */
 
 typedef struct zcp_watch zcp_watch;
@@ -325,6 +524,8 @@ enum zcp_cause {
 enum zcp_role {
 	ZCP_PUBLISHER = 1,
 	ZCP_SUBSCRIBER = 2,
+	ZCP_SERVER = 3,
+	ZCP_CLIENT = 4,
 };
 
 struct zcp_watch_event {
@@ -394,6 +595,8 @@ enum zcp_ready_kind {
 	ZCP_READY_NODE = 3,
 	ZCP_READY_FD = 4,
 	ZCP_READY_TIMER = 5,
+	ZCP_READY_SERVER = 6,
+	ZCP_READY_CLIENT = 7,
 };
 
 /** A member of a wait set that is ready. */
@@ -401,7 +604,7 @@ struct zcp_ready {
 	void *user;			/* as given when it was added */
 	uint32_t events;		/* as in poll(2): POLLIN: there is something; POLLHUP: there never will be again; of an fd what is true of it */
 	uint32_t kind;			/* enum zcp_ready_kind */
-	void *object;			/* the zcp_subscriber, zcp_watch or zcp_node; else NULL */
+	void *object;			/* the zcp_subscriber, zcp_server, zcp_client, zcp_watch or zcp_node; else NULL */
 	int32_t fd;			/* the descriptor that was added; else -1 */
 	int32_t timer;			/* the timer's id; else 0 */
 	uint64_t expirations;		/* of a timer, since it was reported last; else 0 */
@@ -426,6 +629,15 @@ int zcp_waitset_open(zcp_waitset **waitset, const struct zcp_waitset_options *op
  * /proc/sys/fs/epoll/max_user_watches; -ENOMEM; -EOWNERDEAD after fork.
  */
 int zcp_waitset_add_subscriber(zcp_waitset *waitset, zcp_subscriber *subscriber, void *user);
+
+/** Add a server: ready until zcp_server_take() finds nothing. Otherwise as zcp_waitset_add_subscriber(). */
+int zcp_waitset_add_server(zcp_waitset *waitset, zcp_server *server, void *user);
+
+/**
+ * Add a client: ready until zcp_client_take() finds nothing, within 100 ms after the end of a request that ends by its
+ * timeout. Otherwise as zcp_waitset_add_subscriber().
+ */
+int zcp_waitset_add_client(zcp_waitset *waitset, zcp_client *client, void *user);
 
 /**
  * Add a watch: ready until zcp_watch_take() finds nothing; POLLHUP when its node was evicted. Otherwise as
@@ -470,6 +682,10 @@ int zcp_waitset_add_timer(zcp_waitset *waitset, int64_t first_ns, int64_t interv
  * Errors: -ENOENT it is not in this wait set; -EOWNERDEAD.
  */
 int zcp_waitset_remove_subscriber(zcp_waitset *waitset, zcp_subscriber *subscriber);
+/** As zcp_waitset_remove_subscriber(). */
+int zcp_waitset_remove_server(zcp_waitset *waitset, zcp_server *server);
+/** As zcp_waitset_remove_subscriber(). */
+int zcp_waitset_remove_client(zcp_waitset *waitset, zcp_client *client);
 /** As zcp_waitset_remove_subscriber(). */
 int zcp_waitset_remove_watch(zcp_waitset *waitset, zcp_watch *watch);
 /** As zcp_waitset_remove_subscriber(). Subscribers and watches of the node that are members keep it dispatched. */

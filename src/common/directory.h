@@ -99,10 +99,12 @@ struct directory_endpoint {
 	uint64_t since_ns;
 	uint64_t segment_bytes;
 	uint32_t depth, history, payload_max, max_held;
-	uint32_t n_matches, reserved0;
+	uint32_t n_matches;
+	uint32_t role;			/* enum wire_role */
 	struct wire_topic topic;
 	struct wire_type_info type;
-	uint64_t reserved[3];
+	uint64_t to, from;		/* publisher of a client or server: as in ENDPOINT_OPEN */
+	uint64_t reserved;
 };
 static_assert(sizeof(struct directory_endpoint) == 8 * 6 + 16 + 8 + 312 + 120 + 24, "layout");
 

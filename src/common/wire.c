@@ -43,6 +43,7 @@ static const struct {
 	ROW(WIRE_ENDPOINT_RESUMED, wire_endpoint_resumed, 0),
 	ROW(WIRE_WATCHING, wire_watching, 0),
 	ROW(WIRE_WATCH_EVENT, wire_watch_event, 0),
+	ROW(WIRE_PEER_ADDED, wire_peer_added, 0),
 };
 
 #define N_TYPES (sizeof(types) / sizeof(types[0]))

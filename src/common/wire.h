@@ -31,6 +31,15 @@
  * and when either end leaves, the other is told WRITER_GONE or LANE_GONE. For a subscriber that opens, every
  * WRITER_ADDED of the publishers already there precedes its ENDPOINT_READY, so that take finds history at once.
  *
+ * Requests and responses go over channels of this kind too, one each way for each client and server, so that no client can
+ * see what another one asks or is told. A client is a subscriber with role RESPONSE, a server one with role REQUEST.
+ * Who is on the other side of the topic, each is told when both are ready:
+ *
+ *	both       <-- PEER_ADDED: the other's endpoint
+ *
+ * and then opens, as above, a publisher that names it in `to`, and itself in `from`: the client one for requests, with role
+ * REQUEST, the server one for responses. Such a publisher is matched with that subscriber and nobody else.
+ *
  * A router that was restarted knows nothing. Its nodes come back and hand their segments over again; nothing that
  * was mapped before is mapped anew, and data flows all the time:
  *
@@ -93,6 +102,7 @@ enum wire_type {
 	WIRE_ENDPOINT_RESUMED = 41,
 	WIRE_WATCHING = 42,		/* the watch is open, and all WATCH_EVENTs about what existed before are sent */
 	WIRE_WATCH_EVENT = 43,
+	WIRE_PEER_ADDED = 44,		/* to client and server: open a publisher for this one */
 };
 
 struct wire_header {
@@ -164,7 +174,15 @@ enum wire_endpoint_kind {
 
 #define WIRE_ENDPOINT_RELIABLE (1u << 0)	/* publisher: waits for every reader that is not lossy */
 #define WIRE_ENDPOINT_LOSSY (1u << 1)		/* subscriber: never waited for */
-#define WIRE_ENDPOINT_FLAGS (WIRE_ENDPOINT_RELIABLE | WIRE_ENDPOINT_LOSSY)
+#define WIRE_ENDPOINT_SHARED (1u << 2)		/* server: others may be on the topic, if they are shared too */
+#define WIRE_ENDPOINT_FLAGS (WIRE_ENDPOINT_RELIABLE | WIRE_ENDPOINT_LOSSY | WIRE_ENDPOINT_SHARED)
+
+/* What a channel carries. Endpoints of different roles never meet, even if their topics have the same name. */
+enum wire_role {
+	WIRE_ROLE_DATA = 0,
+	WIRE_ROLE_REQUEST = 1,		/* subscriber: a server */
+	WIRE_ROLE_RESPONSE = 2,		/* subscriber: a client */
+};
 
 struct wire_endpoint_open {
 	struct wire_header header;
@@ -173,9 +191,11 @@ struct wire_endpoint_open {
 	uint32_t max_held;		/* subscriber: samples held at once, 1..1024 */
 	uint32_t n_lanes;		/* subscriber: publishers at once, 1..4096 */
 	uint32_t history;		/* subscriber: messages wanted from before it joined */
-	uint32_t reserved;
+	uint32_t role;			/* enum wire_role */
+	uint64_t to, from;		/* publisher of a role but DATA: the one subscriber that it is for, and its own node's that answers */
 	struct wire_topic topic;
 	struct wire_type_info type;
+	struct wire_type_info peer_type;	/* server: of responses; client: of requests */
 	struct channel_geometry geometry;	/* publisher; all zero for a subscriber */
 };
 static_assert(sizeof(struct wire_endpoint_open) <= WIRE_MESSAGE_MAX, "fits a receive buffer");
@@ -240,7 +260,8 @@ static_assert(sizeof(struct wire_endpoint_opened) == 40, "wire layout");
 struct wire_endpoint_ready {
 	struct wire_header header;
 	uint64_t endpoint;
-	uint32_t n_pending;		/* publisher: matches under way, for each of which LANE_ADDED or LANE_GONE follows */
+	/* publisher: matches under way, for each of which LANE_ADDED or LANE_GONE follows; client, server: PEER_ADDEDs that follow at once */
+	uint32_t n_pending;
 	uint32_t reserved;
 };
 static_assert(sizeof(struct wire_endpoint_ready) == 32, "wire layout");
@@ -264,8 +285,19 @@ struct wire_writer_added {
 	uint32_t flags;			/* WIRE_MATCH_* */
 	uint32_t reserved;
 	struct wire_process process;	/* the publisher's */
+	uint64_t from;			/* as in ENDPOINT_OPEN of the publisher: the client or server whose channel this is */
 };
-static_assert(sizeof(struct wire_writer_added) == 80, "wire layout");
+static_assert(sizeof(struct wire_writer_added) == 88, "wire layout");
+
+struct wire_peer_added {
+	struct wire_header header;	/* request 0 */
+	uint64_t endpoint;		/* the client or server addressed */
+	uint64_t peer;			/* the other one's endpoint id; told again by a router that was restarted */
+	uint64_t node;			/* the peer's */
+	uint32_t max_held;		/* the peer's: what the channel to it has to have room for */
+	uint32_t reserved;
+};
+static_assert(sizeof(struct wire_peer_added) == 48, "wire layout");
 
 struct wire_lane_chosen {
 	struct wire_header header;	/* request 0 */
@@ -344,6 +376,9 @@ struct wire_goodbye {
 
 /* ---- watches ---- */
 
+#define WIRE_WATCH_SERVER 3u	/* in wire_watch_event.role, beside enum wire_endpoint_kind */
+#define WIRE_WATCH_CLIENT 4u
+
 #define WIRE_WATCH_EXISTING (1u << 0)	/* begin with APPEARED events for everything that is there */
 #define WIRE_WATCH_NO_NODES (1u << 1)	/* endpoints only */
 #define WIRE_WATCH_FLAGS (WIRE_WATCH_EXISTING | WIRE_WATCH_NO_NODES)
@@ -393,7 +428,7 @@ struct wire_watch_event {
 	uint64_t node;
 	uint64_t endpoint;		/* 0 for a node's event */
 	uint32_t pid, uid;
-	uint32_t role;			/* enum wire_endpoint_kind, or 0 */
+	uint32_t role;			/* enum wire_endpoint_kind, or one of WIRE_WATCH_*, or 0 */
 	uint32_t cause;			/* enum wire_cause, or 0 */
 	struct wire_exit exit;
 	char node_name[WIRE_NAME_BYTES];
@@ -417,6 +452,7 @@ union wire_message {
 	struct wire_endpoint_ready endpoint_ready;
 	struct wire_endpoint_close endpoint_close;
 	struct wire_writer_added writer_added;
+	struct wire_peer_added peer_added;
 	struct wire_lane_chosen lane_chosen;
 	struct wire_lane_added lane_added;
 	struct wire_gone gone;

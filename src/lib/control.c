@@ -108,15 +108,36 @@ void control_drop_outgoing(struct zcp_node *node)
 	node->outgoing_tail = &node->outgoing;
 }
 
+void control_forget(struct zcp_node *node, struct request *request)
+{
+	struct request **at = &node->requests;
+
+	while (*at && *at != request)
+		at = &(*at)->next;
+	if (*at)
+		*at = request->next;
+}
+
+static void answer(struct zcp_node *node, struct request *q)
+{
+	q->done = true;
+	if (!q->answered) {
+		pthread_cond_broadcast(&node->answered);
+		return;
+	}
+	control_forget(node, q);
+	q->answered(node, q);
+}
+
 void control_fail_requests(struct zcp_node *node)
 {
-	for (struct request *q = node->requests; q; q = q->next) {
+	for (struct request *q = node->requests, *next; q; q = next) {
+		next = q->next;
 		if (q->done)
 			continue;
-		q->done = true;
 		q->error = -ENOTCONN;
+		answer(node, q);
 	}
-	pthread_cond_broadcast(&node->answered);
 }
 
 /* ---- receiving --------------------------------------------------------------------------------------------------- */
@@ -161,8 +182,7 @@ static void handle_answer(struct zcp_node *node, const union wire_message *m, in
 		q->error = -EPROTO;
 	for (int i = 0; i < WIRE_FDS_MAX; i++)
 		q->fds[i] = fd_take(&fds[i]);
-	q->done = true;
-	pthread_cond_broadcast(&node->answered);
+	answer(node, q);
 }
 
 /* @r: 0, or -EMFILE when the descriptors of the message were lost. */
@@ -200,6 +220,9 @@ static void handle(struct zcp_node *node, union wire_message *m, int fds[WIRE_FD
 	case WIRE_MATCH_REFUSED:
 		m->match_refused.text[sizeof(m->match_refused.text) - 1] = 0;
 		endpoint_refused(node, &m->match_refused);
+		break;
+	case WIRE_PEER_ADDED:
+		endpoint_introduced(node, &m->peer_added);
 		break;
 	case WIRE_WATCH_EVENT:
 		watch_handle(node, &m->watch_event);
@@ -253,6 +276,7 @@ int control_run(struct zcp_node *node)
 	int n = 0;
 
 	rejoin_run(node);
+	endpoint_tick_all(node);
 	if (node->outgoing)
 		flush(node);
 	while (n < MESSAGES_PER_RUN && rejoin_has_connection(node) && receive(node))
@@ -287,13 +311,15 @@ static void wait_inline(struct zcp_node *node)
 	pthread_mutex_lock(&node->lock);
 }
 
-static void forget_request(struct zcp_node *node, struct request *request)
+static void enlist(struct zcp_node *node, struct request *request, struct wire_header *message)
 {
-	struct request **at = &node->requests;
-
-	while (*at != request)
-		at = &(*at)->next;
-	*at = request->next;
+	while (!request->number)
+		request->number = ++node->last_request;
+	message->request = request->number;
+	request->done = false;
+	request->error = 0;
+	request->next = node->requests;
+	node->requests = request;
 }
 
 static int converse(struct zcp_node *node, struct request *request, struct wire_header *message)
@@ -303,13 +329,7 @@ static int converse(struct zcp_node *node, struct request *request, struct wire_
 	/* joined, or joining for the first time, which is a request like others */
 	if (node->state != NODE_JOINED && (node->state != NODE_GREETED || node->rejoin_request))
 		return -ENOTCONN;
-	while (!request->number)
-		request->number = ++node->last_request;
-	message->request = request->number;
-	request->done = false;
-	request->error = 0;
-	request->next = node->requests;
-	node->requests = request;
+	enlist(node, request, message);
 	control_send(node, message);
 	while (!request->done && clock_now_ns() < deadline) {
 		if (node->has_thread)
@@ -317,7 +337,7 @@ static int converse(struct zcp_node *node, struct request *request, struct wire_
 		else
 			wait_inline(node);
 	}
-	forget_request(node, request);
+	control_forget(node, request);
 	return request->done ? request->error : -ETIMEDOUT;
 }
 
@@ -340,6 +360,13 @@ static int explain(struct zcp_node *node, const struct request *request, int r, 
 	if (r == -EPROTO)
 		return error_set(r, "cannot %s: the router's answer makes no sense; do router and library come from one build?", what);
 	return error_system(r, what);
+}
+
+void control_ask(struct zcp_node *node, struct request *request, struct wire_header *message, uint16_t awaited)
+{
+	request->awaited = awaited;
+	enlist(node, request, message);
+	control_send(node, message);
 }
 
 int control_call(struct zcp_node *node, struct request *request, struct wire_header *message, uint16_t awaited, const char *what)

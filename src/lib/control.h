@@ -26,6 +26,11 @@ struct request {
 	int error;			/* 0 or a negative errno value */
 	int fds[WIRE_FDS_MAX];		/* the caller's once the call returned, also on failure; or -1 */
 	union wire_message answer;
+	/*
+	 * Set: nobody waits. Called under lock with the answer, or with the error, when the request is no longer in the list; what it
+	 * leaves in fds it has to close.
+	 */
+	void (*answered)(struct zcp_node *node, struct request *request);
 };
 
 #define REQUEST_INIT { .number = 0, .fds = { -1, -1 } }
@@ -36,6 +41,12 @@ struct request {
  * must not be held.
  */
 int control_call(struct zcp_node *node, struct request *request, struct wire_header *message, uint16_t awaited, const char *what);
+
+/* control_call() for a request with answered(): only sends. The request must stay where it is until it is answered or forgotten. Under lock. */
+void control_ask(struct zcp_node *node, struct request *request, struct wire_header *message, uint16_t awaited);
+
+/* Take @request out of the list if it is there: its answer is not wanted any more. Under lock. */
+void control_forget(struct zcp_node *node, struct request *request);
 
 /* Send @message or queue it. Under lock. Without a connection it is dropped: the next router learns how things are then. */
 void control_send(struct zcp_node *node, const struct wire_header *message);

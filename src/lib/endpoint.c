@@ -60,11 +60,8 @@ static int take_segment(struct endpoint *ep, const struct wire_endpoint_opened *
 	return 0;
 }
 
-int endpoint_open(struct endpoint *ep, struct wire_endpoint_open *message, struct request *request)
+int endpoint_begin(struct endpoint *ep, struct wire_endpoint_open *message)
 {
-	uint64_t wanted = ep->segment_bytes;
-	int r;
-
 	ep->doorbell = ep->segment_fd = -1;
 	ep->kind = message->kind;
 	ep->open = malloc(sizeof(*ep->open));
@@ -73,16 +70,62 @@ int endpoint_open(struct endpoint *ep, struct wire_endpoint_open *message, struc
 	*ep->open = *message;
 	ep->fork_generation = ep->node->fork_generation;
 	wire_init(&message->header, WIRE_ENDPOINT_OPEN, 0);
-	r = control_call(ep->node, request, &message->header, WIRE_ENDPOINT_OPENED, "open the endpoint");
-	if (r == 0)
-		r = take_segment(ep, &request->answer.endpoint_opened, request->fds, wanted);
-	if (r < 0 && request->answer.header.type == WIRE_ENDPOINT_OPENED)
-		tell_closed(ep->node, request->answer.endpoint_opened.endpoint);
+	return 0;
+}
+
+int endpoint_take(struct endpoint *ep, struct request *request)
+{
+	int r = take_segment(ep, &request->answer.endpoint_opened, request->fds, ep->segment_bytes);
+
 	for (int i = 0; i < WIRE_FDS_MAX; i++)
 		request->fds[i] = fd_close(request->fds[i]);
+	return r;
+}
+
+int endpoint_enter(struct endpoint *ep)
+{
+	struct endpoint *added;
+
+	HASH_ADD(hh, ep->node->endpoints, id, sizeof(ep->id), ep);
+	HASH_FIND(hh, ep->node->endpoints, &ep->id, sizeof(ep->id), added);
+	return added == ep ? 0 : error_note(-ENOMEM, "no memory for another endpoint");
+}
+
+void endpoint_forget(struct endpoint *ep, const struct request *request)
+{
+	struct wire_endpoint_close m;
+
+	if (request->answer.header.type == WIRE_ENDPOINT_OPENED) {
+		wire_init(&m.header, WIRE_ENDPOINT_CLOSE, 0);
+		m.endpoint = request->answer.endpoint_opened.endpoint;
+		control_send(ep->node, &m.header);
+	}
+	for (int i = 0; i < WIRE_FDS_MAX; i++)
+		fd_close(request->fds[i]);
+	ep->doorbell = fd_close(ep->doorbell);
+	ep->segment_fd = fd_close(ep->segment_fd);
+	if (ep->segment)
+		munmap(ep->segment, ep->segment_bytes);
+	ep->segment = NULL;
+	free(ep->open);
+	ep->open = NULL;
+}
+
+int endpoint_open(struct endpoint *ep, struct wire_endpoint_open *message, struct request *request)
+{
+	int r = endpoint_begin(ep, message);
+
+	if (r < 0)
+		return r;
+	r = control_call(ep->node, request, &message->header, WIRE_ENDPOINT_OPENED, "open the endpoint");
+	if (r == 0)
+		r = endpoint_take(ep, request);
 	if (r < 0) {
-		free(ep->open);
-		ep->open = NULL;
+		pthread_mutex_lock(&ep->node->lock);
+		endpoint_forget(ep, request);
+		pthread_mutex_unlock(&ep->node->lock);
+		for (int i = 0; i < WIRE_FDS_MAX; i++)
+			request->fds[i] = -1;
 	}
 	return r;
 }
@@ -90,7 +133,6 @@ int endpoint_open(struct endpoint *ep, struct wire_endpoint_open *message, struc
 int endpoint_ready(struct endpoint *ep, struct request *request, uint32_t *n_pending)
 {
 	struct wire_segment_mapped m;
-	struct endpoint *added;
 	int r;
 
 	wire_init(&m.header, WIRE_SEGMENT_MAPPED, request->number);
@@ -98,12 +140,10 @@ int endpoint_ready(struct endpoint *ep, struct request *request, uint32_t *n_pen
 
 	/* in the table before we answer: matches may be announced ahead of READY */
 	pthread_mutex_lock(&ep->node->lock);
-	HASH_ADD(hh, ep->node->endpoints, id, sizeof(ep->id), ep);
-	HASH_FIND(hh, ep->node->endpoints, &ep->id, sizeof(ep->id), added);
+	r = endpoint_enter(ep);
 	pthread_mutex_unlock(&ep->node->lock);
-	if (added != ep)
-		return error_note(-ENOMEM, "no memory for another endpoint");
-
+	if (r < 0)
+		return r;
 	r = control_call(ep->node, request, &m.header, WIRE_ENDPOINT_READY, "open the endpoint");
 	if (r == 0)
 		*n_pending = request->answer.endpoint_ready.n_pending;
@@ -194,6 +234,8 @@ void endpoint_news(struct endpoint *ep)
 	/* relaxed: the lock orders the list itself, the owner only has to come and look */
 	atomic_store_explicit(&ep->news, true, memory_order_relaxed);
 	doorbell_ring(ep->doorbell);
+	if (ep->parent)
+		endpoint_news(ep->parent);
 }
 
 void endpoint_append(struct endpoint *ep, struct match *match)
@@ -275,6 +317,7 @@ void endpoint_added(struct zcp_node *node, uint64_t id, enum wire_endpoint_kind 
 		endpoint_append(ep, match);
 	else
 		ep->n_never++;
+	ep->unusable |= !match;
 	endpoint_news(ep);
 	/*
 	 * A new lane's reader may be asleep, and a message that is published before the owner attaches the lane
@@ -313,6 +356,26 @@ void endpoint_refused(struct zcp_node *node, const struct wire_match_refused *m)
 		return;
 	memcpy(ep->refusal, m->text, sizeof(ep->refusal));
 	ep->refusal_error = m->error < 0 && m->error > -4096 ? m->error : -EPROTO;
+}
+
+void endpoint_introduced(struct zcp_node *node, const struct wire_peer_added *m)
+{
+	struct endpoint *ep = endpoint_find(node, m->endpoint);
+
+	if (ep && ep->operations->introduced)
+		ep->operations->introduced(ep, m);
+}
+
+void endpoint_tick_all(struct zcp_node *node)
+{
+	struct endpoint *ep, *next;
+	uint64_t now = clock_now_ns();
+
+	if (!node->n_ticking)
+		return;
+	HASH_ITER(hh, node->endpoints, ep, next)
+		if (ep->operations->tick)
+			ep->operations->tick(ep, now);
 }
 
 /* ---- sleeping ---------------------------------------------------------------------------------------------------- */

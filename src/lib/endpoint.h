@@ -62,6 +62,9 @@ struct endpoint_operations {
 	 * samples still held.
 	 */
 	void (*close)(struct endpoint *ep);
+	/* The node's thread, under lock; each may be NULL. Somebody is on the other side of a client's or server's topic; time passes. */
+	void (*introduced)(struct endpoint *ep, const struct wire_peer_added *m);
+	void (*tick)(struct endpoint *ep, uint64_t now_ns);
 };
 
 struct endpoint {
@@ -73,6 +76,9 @@ struct endpoint {
 	int doorbell;			/* our own eventfd */
 	int segment_fd;			/* of `segment`, to be handed to the next router */
 	struct zcp_node *node;
+	struct endpoint *parent;	/* the client's or server's whose channel this is: it hears of our news too, and closes us */
+	bool unusable;			/* a peer was there and could not be used, for want of memory or descriptors. Under lock */
+	bool visited;			/* zcp_node_close() has been here */
 	const struct endpoint_operations *operations;
 	uint64_t id;
 	uint64_t epoch;			/* of the router that has it. Under lock */
@@ -98,6 +104,16 @@ int endpoint_open(struct endpoint *ep, struct wire_endpoint_open *message, struc
 int endpoint_ready(struct endpoint *ep, struct request *request, uint32_t *n_pending);
 
 /*
+ * The steps of which these two consist, for those who do not wait for the answers (connection.c). endpoint_begin() prepares
+ * @message; endpoint_take() maps what @request's ENDPOINT_OPENED brought, under lock or not; endpoint_enter() puts the
+ * endpoint into the table, under lock. If the last two fail, endpoint_forget() cleans up, under lock.
+ */
+int endpoint_begin(struct endpoint *ep, struct wire_endpoint_open *message);
+int endpoint_take(struct endpoint *ep, struct request *request);
+int endpoint_enter(struct endpoint *ep);
+void endpoint_forget(struct endpoint *ep, const struct request *request);
+
+/*
  * Leave the table and tell the router; close the doorbell, unmap the segment if @unmap. Matches must be gone
  * before. In a forked child: only closes descriptors. True: the node was closed before and this was its last
  * endpoint, the caller must node_free() it.
@@ -121,6 +137,10 @@ void endpoint_opened(struct zcp_node *node, const struct wire_endpoint_ready *m)
 void endpoint_added(struct zcp_node *node, uint64_t id, enum wire_endpoint_kind kind, const union wire_message *m, int fds[WIRE_FDS_MAX], int r);
 void endpoint_gone(struct zcp_node *node, uint64_t id, uint64_t match, uint32_t cause);
 void endpoint_refused(struct zcp_node *node, const struct wire_match_refused *m);
+void endpoint_introduced(struct zcp_node *node, const struct wire_peer_added *m);
+
+/* Let time pass for all that wait for it. Under lock. */
+void endpoint_tick_all(struct zcp_node *node);
 
 /*
  * Build the common part of a match from the descriptors of a message: maps and checks the peer's segment. 0 or

@@ -79,6 +79,7 @@ static int prepare(struct zcp_subscriber *s, struct lane *lane, const struct wir
 	lane->match.peer_node = m->node;
 	lane->match.process = m->process;
 	lane->match.lane_index = lane->index;
+	lane->from = m->from;
 	r = channel_reader_init(&lane->reader, lane->match.segment, m->segment_bytes, s->endpoint.segment, s->max_publishers,
 				s->max_held, lane->index, &options);
 	if (r == 0)
@@ -267,6 +268,8 @@ void subscriber_drop_drained(struct zcp_subscriber *s)
 		s->departed++;
 		s->died += lane->cause == WIRE_CAUSE_DIED || lane->cause == WIRE_CAUSE_EVICTED;
 		lane->drained = lane->slow = true;
+		if (s->hooks)
+			s->hooks->drained(s, lane);
 		if (!lane_is_held(s, lane))
 			lane_drop(s, lane);
 	}
@@ -294,6 +297,8 @@ void subscriber_look_at_news(struct zcp_subscriber *s)
 		}
 	}
 	pthread_mutex_unlock(&s->endpoint.node->lock);
+	if (s->hooks)
+		s->hooks->looked(s);
 	if (s->n_gone)
 		subscriber_drop_drained(s);
 }

@@ -10,6 +10,11 @@ libzcp_lib_la_CPPFLAGS = $(AM_CPPFLAGS) -DZCP_BINDIR='"$(bindir)"'
 libzcp_lib_la_SOURCES = \
 	src/lib/autostart.c \
 	src/lib/autostart.h \
+	src/lib/client-open.c \
+	src/lib/client-take.c \
+	src/lib/client.c \
+	src/lib/client.h \
+	src/lib/connection.c \
 	src/lib/control.c \
 	src/lib/control.h \
 	src/lib/doorbell.h \
@@ -17,6 +22,8 @@ libzcp_lib_la_SOURCES = \
 	src/lib/endpoint.h \
 	src/lib/error.c \
 	src/lib/error.h \
+	src/lib/exchange.c \
+	src/lib/exchange.h \
 	src/lib/fork.c \
 	src/lib/fork.h \
 	src/lib/lane.c \
@@ -32,10 +39,14 @@ libzcp_lib_la_SOURCES = \
 	src/lib/publisher-open.c \
 	src/lib/router-path.c \
 	src/lib/router-path.h \
+	src/lib/server.c \
+	src/lib/server.h \
+	src/lib/server-open.c \
 	src/lib/subscriber.c \
 	src/lib/subscriber.h \
 	src/lib/waitset.c \
 	src/lib/waitset.h \
+	src/lib/waitset-fd.c \
 	src/lib/waitset-member.c \
 	src/lib/waitset-wait.c \
 	src/lib/watch.c \

@@ -204,8 +204,16 @@ static void close_endpoints(struct zcp_node *node)
 	struct endpoint *ep, *next;
 
 	/* no lock: the owner is the only one who changes the table, and that is us */
-	HASH_ITER(hh, node->endpoints, ep, next)
+	/* closing one takes others along that come behind it; some stay, for samples that are held */
+	for (ep = node->endpoints; ep; ep = next) {
+		if (ep->visited || ep->parent) {
+			next = ep->hh.next;
+			continue;
+		}
+		ep->visited = true;
 		ep->operations->close(ep);
+		next = node->endpoints;
+	}
 }
 
 /* A child has copies of descriptors, and memory that nobody else uses; nothing here reaches the parent. */

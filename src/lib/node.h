@@ -87,6 +87,7 @@ struct zcp_node {
 	struct outgoing *outgoing, **outgoing_tail;	/* messages the socket would not take yet */
 	struct endpoint *endpoints;	/* uthash by id */
 	struct grave *graves;
+	uint32_t n_ticking;		/* endpoints that wait for time to pass */
 	struct zcp_watch *watches;
 	struct waitset_entry *waiters;	/* wait sets that dispatch it */
 	char router_text[WIRE_TEXT_BYTES];	/* what the router said before it hung up */

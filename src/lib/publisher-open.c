@@ -77,6 +77,7 @@ static bool attach(struct zcp_publisher *p, struct match *m)
 		no_longer_expected(p, 1);
 	m->counted = false;
 	m->in_use = attached;
+	p->endpoint.unusable |= !attached && !m->cause;
 	return attached;
 }
 
@@ -185,39 +186,41 @@ static int prepare(struct wire_endpoint_open *message, const struct zcp_topic *t
 	return r;
 }
 
-static bool use_ticks(struct zcp_node *node)
+enum writer_stamp publisher_stamp(const struct zcp_node *node)
 {
-	bool ticks;
+	uint32_t ticks = *(const volatile uint32_t *)&node->directory.header->ticks;
 
-	pthread_mutex_lock(&node->lock);
-	ticks = *(const volatile uint32_t *)&node->directory.header->ticks;
-	pthread_mutex_unlock(&node->lock);
-	return ticks && clock_has_ticks();
+	return ticks && clock_has_ticks() ? WRITER_STAMP_TICKS : WRITER_STAMP_NS;
 }
 
 static enum writer_stamp stamp(struct zcp_node *node, const struct zcp_publisher_options *o)
 {
+	enum writer_stamp stamp;
+
 	if (o->no_timestamps)
 		return WRITER_STAMP_NONE;
-	return use_ticks(node) ? WRITER_STAMP_TICKS : WRITER_STAMP_NS;
+	pthread_mutex_lock(&node->lock);
+	stamp = publisher_stamp(node);
+	pthread_mutex_unlock(&node->lock);
+	return stamp;
 }
 
-static int init_writer(struct zcp_publisher *p, const struct wire_endpoint_open *message, const struct zcp_publisher_options *o)
+int publisher_set_up(struct zcp_publisher *p, const struct channel_geometry *geometry, bool reliable, enum writer_stamp stamp)
 {
 	struct writer_options options = {
 		.endpoint = p->endpoint.id,
 		.node = p->endpoint.node->id,
-		.reliable = message->flags & WIRE_ENDPOINT_RELIABLE,
-		.stamp = stamp(p->endpoint.node, o),
+		.reliable = reliable,
+		.stamp = stamp,
 		.ring = ring,
 		.ring_context = p,
 	};
-	int r = channel_writer_init(&p->writer, p->endpoint.segment, &message->geometry, &options);
+	int r = channel_writer_init(&p->writer, p->endpoint.segment, geometry, &options);
 
 	return r < 0 ? error_system(r, "cannot set up the publisher's memory") : 0;
 }
 
-static void free_publisher(struct zcp_publisher *p)
+void publisher_free(struct zcp_publisher *p)
 {
 	free(p->grave);
 	free(p);
@@ -232,10 +235,10 @@ static int open_publisher(struct zcp_publisher *p, struct wire_endpoint_open *me
 	p->endpoint.segment_bytes = message->geometry.segment_bytes;
 	r = endpoint_open(&p->endpoint, message, &request);
 	if (r < 0) {
-		free_publisher(p);
+		publisher_free(p);
 		return r;
 	}
-	r = init_writer(p, message, o);
+	r = publisher_set_up(p, &message->geometry, o->reliable, stamp(p->endpoint.node, o));
 	if (r == 0)
 		r = endpoint_ready(&p->endpoint, &request, &n_pending);
 	if (r < 0) {
@@ -275,22 +278,31 @@ static const struct endpoint_operations operations = {
 	.close = close_endpoint,
 };
 
-static int open_once(struct zcp_publisher **publisher, struct zcp_node *node, struct wire_endpoint_open *message,
-		     const struct zcp_publisher_options *o)
+struct zcp_publisher *publisher_new(struct zcp_node *node, struct endpoint *parent, bool reliable, int64_t timeout_ns)
 {
-	struct zcp_publisher *p;
-	int r;
+	struct zcp_publisher *p = calloc(1, sizeof(*p));
 
-	p = calloc(1, sizeof(*p));
 	if (p)
 		p->grave = malloc(sizeof(*p->grave));
 	if (!p || !p->grave) {
 		free(p);
-		return error_note(-ENOMEM, "no memory for a publisher");
+		return NULL;
 	}
 	p->endpoint.node = node;
+	p->endpoint.parent = parent;
 	p->endpoint.operations = &operations;
-	p->timeout_ns = o->reliable ? o->timeout : 0;
+	p->timeout_ns = reliable ? timeout_ns : 0;
+	return p;
+}
+
+static int open_once(struct zcp_publisher **publisher, struct zcp_node *node, struct wire_endpoint_open *message,
+		     const struct zcp_publisher_options *o)
+{
+	struct zcp_publisher *p = publisher_new(node, NULL, o->reliable, o->timeout);
+	int r;
+
+	if (!p)
+		return error_note(-ENOMEM, "no memory for a publisher");
 	r = open_publisher(p, message, o);
 	if (r == 0)
 		*publisher = p;
@@ -370,7 +382,7 @@ void zcp_publisher_close(struct zcp_publisher *publisher)
 	free_matches(&publisher->endpoint);
 	last = endpoint_close(&publisher->endpoint, !buried);
 	channel_writer_deinit(&publisher->writer);
-	free_publisher(publisher);
+	publisher_free(publisher);
 	if (last)
 		node_free(node);
 }

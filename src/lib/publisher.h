@@ -28,6 +28,18 @@ struct subscriber_match {
 	uint32_t lane, n_lanes, max_held;
 };
 
+/*
+ * The steps of opening, for channels between clients and servers (connection.c). publisher_new(): the struct alone, or NULL;
+ * publisher_set_up(): when its endpoint has its segment, 0 or a negative errno value; publisher_free(): one whose endpoint
+ * never was in the table.
+ */
+struct zcp_publisher *publisher_new(struct zcp_node *node, struct endpoint *parent, bool reliable, int64_t timeout_ns);
+int publisher_set_up(struct zcp_publisher *p, const struct channel_geometry *geometry, bool reliable, enum writer_stamp stamp);
+void publisher_free(struct zcp_publisher *p);
+
+/* Whether the router wants ticks for timestamps. Under lock. */
+enum writer_stamp publisher_stamp(const struct zcp_node *node);
+
 /* Attach lanes that came, detach lanes that went. The publisher's own thread. */
 void publisher_look_at_news(struct zcp_publisher *publisher);
 

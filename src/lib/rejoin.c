@@ -349,7 +349,7 @@ static void resumed(struct zcp_node *node, const struct wire_endpoint_resumed *m
 static bool is_for_good(int error)
 {
 	return error == -ESTALE || error == -EPERM || error == -EPROTONOSUPPORT || error == -EPROTO || error == -EINVAL ||
-	       error == -EPROTOTYPE;
+	       error == -EPROTOTYPE || error == -EADDRINUSE || error == -ESRCH || error == -EEXIST;
 }
 
 static void refused(struct zcp_node *node, const struct wire_error *m, int error)

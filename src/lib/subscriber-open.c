@@ -64,37 +64,32 @@ static int prepare(struct wire_endpoint_open *message, const struct zcp_topic *t
 	return r;
 }
 
-static void free_memory(struct zcp_subscriber *s)
+void subscriber_deinit(struct zcp_subscriber *s)
 {
 	free(s->lane);
 	free(s->lane_used);
 	free(s->held);
 	free(s->free);
-	free(s);
 }
 
-static struct zcp_subscriber *allocate(const struct zcp_subscriber_options *o)
+int subscriber_init(struct zcp_subscriber *s, uint32_t max_held, uint32_t max_publishers, uint32_t history)
 {
-	struct zcp_subscriber *s = calloc(1, sizeof(*s));
-
-	if (!s)
-		return NULL;
-	s->max_held = s->n_free = o->max_held;
-	s->max_publishers = o->max_publishers;
-	s->history = o->history;
-	s->lane = calloc(o->max_publishers, sizeof(*s->lane));
-	s->lane_used = calloc(o->max_publishers, sizeof(*s->lane_used));
-	s->held = calloc(o->max_held, sizeof(*s->held));
-	s->free = calloc(o->max_held, sizeof(*s->free));
+	s->max_held = s->n_free = max_held;
+	s->max_publishers = max_publishers;
+	s->history = history;
+	s->lane = calloc(max_publishers, sizeof(*s->lane));
+	s->lane_used = calloc(max_publishers, sizeof(*s->lane_used));
+	s->held = calloc(max_held, sizeof(*s->held));
+	s->free = calloc(max_held, sizeof(*s->free));
 	if (!s->lane || !s->lane_used || !s->held || !s->free) {
-		free_memory(s);
-		return NULL;
+		subscriber_deinit(s);
+		return -ENOMEM;
 	}
-	for (uint32_t i = 0; i < o->max_held; i++) {
-		s->free[i] = o->max_held - 1 - i;
+	for (uint32_t i = 0; i < max_held; i++) {
+		s->free[i] = max_held - 1 - i;
 		s->held[i].generation = 2;	/* a sample struct full of zeroes is never taken for one of ours */
 	}
-	return s;
+	return 0;
 }
 
 /* A publisher that was there has no room for us, or the types differ: that is no open subscriber. */
@@ -110,24 +105,22 @@ static int check_refusal(struct zcp_subscriber *s)
 	return r;
 }
 
-static int open_subscriber(struct zcp_subscriber *s, struct wire_endpoint_open *message)
+int subscriber_open(struct zcp_subscriber *s, struct wire_endpoint_open *message, uint32_t *n_pending)
 {
 	struct request request = REQUEST_INIT;
-	uint32_t n_pending;
 	int r;
 
 	s->endpoint.segment_bytes = lane_page_bytes(s->max_publishers, s->max_held);
 	r = endpoint_open(&s->endpoint, message, &request);
-	if (r < 0) {
-		free_memory(s);
-		return r;
-	}
-	lane_page_init(s->endpoint.segment, s->max_publishers, s->max_held, s->endpoint.id);
-	r = endpoint_ready(&s->endpoint, &request, &n_pending);
-	if (r == 0)
-		r = check_refusal(s);
 	if (r < 0)
-		zcp_subscriber_close(s);
+		return r;
+	lane_page_init(s->endpoint.segment, s->max_publishers, s->max_held, s->endpoint.id);
+	r = endpoint_ready(&s->endpoint, &request, n_pending);
+	/* a server that one client does not fit is open all the same */
+	if (r == 0 && !s->hooks)
+		r = check_refusal(s);
+	if (r < 0 && subscriber_close(s))
+		subscriber_leave(s);
 	return r;
 }
 
@@ -153,7 +146,7 @@ static bool publisher_is_closed(const struct match *match)
 	return atomic_load_explicit(&header->closed, memory_order_acquire);
 }
 
-static const struct endpoint_operations operations = {
+const struct endpoint_operations subscriber_operations = {
 	.added = lane_writer_added,
 	.never = lane_writer_never,
 	.away = lane_router_gone,
@@ -165,18 +158,24 @@ static const struct endpoint_operations operations = {
 static int open_once(struct zcp_subscriber **subscriber, struct zcp_node *node, struct wire_endpoint_open *message,
 		     const struct zcp_subscriber_options *o)
 {
-	struct zcp_subscriber *s;
+	struct zcp_subscriber *s = calloc(1, sizeof(*s));
+	uint32_t n_pending;
 	int r;
 
-	s = allocate(o);
-	if (!s)
+	if (!s || subscriber_init(s, o->max_held, o->max_publishers, o->history) < 0) {
+		free(s);
 		return error_note(-ENOMEM, "no memory for a subscriber");
+	}
 	s->endpoint.node = node;
-	s->endpoint.operations = &operations;
-	r = open_subscriber(s, message);
-	if (r == 0)
-		*subscriber = s;
-	return r;
+	s->endpoint.operations = &subscriber_operations;
+	r = subscriber_open(s, message, &n_pending);
+	if (r < 0) {
+		subscriber_deinit(s);
+		free(s);
+		return r;
+	}
+	*subscriber = s;
+	return 0;
 }
 
 int zcp_subscriber_open(struct zcp_subscriber **subscriber, struct zcp_node *node, const struct zcp_topic *topic,
@@ -228,32 +227,39 @@ static void let_go(struct zcp_subscriber *s)
 	s->n_gone = 0;
 }
 
+bool subscriber_leave(struct zcp_subscriber *s)
+{
+	return endpoint_close(&s->endpoint, true);
+}
+
 void subscriber_free(struct zcp_subscriber *s)
 {
 	struct zcp_node *node = s->endpoint.node;
-	bool last = endpoint_close(&s->endpoint, true);
+	bool last = subscriber_leave(s);
 
-	free_memory(s);
+	subscriber_deinit(s);
+	free(s);
 	if (last)
 		node_free(node);
 }
 
-void zcp_subscriber_close(struct zcp_subscriber *subscriber)
+bool subscriber_close(struct zcp_subscriber *s)
 {
-	struct zcp_subscriber *s = subscriber;
-
-	if (!s)
-		return;
 	if (forked_since(s->endpoint.fork_generation)) {
 		/* memory stays: samples of it may still be "released" in the child */
 		lane_waiting_close(s, true);
 		endpoint_close(&s->endpoint, false);
-		return;
+		return false;
 	}
 	waitset_endpoint_closed(&s->endpoint);
 	s->closed = true;
 	refuse_new_publishers(s);
 	let_go(s);
-	if (s->n_free == s->max_held)
-		subscriber_free(s);
+	return s->n_free == s->max_held;
+}
+
+void zcp_subscriber_close(struct zcp_subscriber *subscriber)
+{
+	if (subscriber && subscriber_close(subscriber))
+		subscriber_free(subscriber);
 }

@@ -31,6 +31,11 @@ void subscriber_flush(struct zcp_subscriber *s)
 	}
 }
 
+bool subscriber_has_something(struct zcp_subscriber *s)
+{
+	return subscriber_ready(s) || (s->hooks && s->hooks->ready && s->hooks->ready(s));
+}
+
 int subscriber_rearm(struct zcp_subscriber *s)
 {
 	bool rang = doorbell_silence(s->endpoint.doorbell);
@@ -40,7 +45,7 @@ int subscriber_rearm(struct zcp_subscriber *s)
 	arm(s);
 	if (endpoint_has_news(&s->endpoint))
 		subscriber_look_at_news(s);
-	if (!subscriber_ready(s))
+	if (!subscriber_has_something(s))
 		return -EAGAIN;
 	doorbell_ring(s->endpoint.doorbell);
 	return 0;
@@ -70,21 +75,22 @@ static int look(struct zcp_subscriber *s)
 		subscriber_look_at_news(s);
 	if (!s->n_free)
 		return error_note(-ENOBUFS, "max_held samples are held; release one before you wait for another");
-	return subscriber_ready(s) ? 0 : -EAGAIN;
+	return subscriber_has_something(s) ? 0 : -EAGAIN;
 }
 
 int zcp_subscriber_wait(struct zcp_subscriber *subscriber, int64_t timeout)
 {
-	struct zcp_subscriber *s = subscriber;
-	uint64_t deadline = UINT64_MAX;
+	int r = look(subscriber);
+
+	return r == -EAGAIN ? subscriber_wait_until(subscriber, deadline_after(timeout)) : r;
+}
+
+int subscriber_wait_until(struct zcp_subscriber *s, uint64_t deadline)
+{
 	bool slept = false;
 	int r;
 
-	r = look(s);
-	if (r != -EAGAIN)
-		return r;
 	subscriber_flush(s);
-	deadline = deadline_after(timeout);
 	for (;;) {
 		arm(s);
 		r = look(s);

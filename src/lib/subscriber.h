@@ -22,8 +22,12 @@
 #include "lib/endpoint.h"
 #include "zcp/zcp.h"
 
+struct connection;
+
 struct lane {
 	struct channel_reader reader;
+	uint64_t from;			/* client or server whose channel this is, or 0 */
+	struct connection *connection;	/* the owner's: the same, found */
 	uint32_t index;			/* in the lane page */
 	bool gone, drained;		/* owner's view */
 	bool slow;			/* drained, or has copies: a release has more to do than to unpin */
@@ -53,8 +57,16 @@ struct held {
 };
 static_assert(sizeof(struct held) == 256, "see reserved");
 
+/* What a client or server (exchange.h) wants to know of the subscriber it is built on. The owner's thread. */
+struct subscriber_hooks {
+	void (*looked)(struct zcp_subscriber *s);			/* news was taken in */
+	void (*drained)(struct zcp_subscriber *s, struct lane *lane);	/* the lane's publisher is gone and nothing is left */
+	bool (*ready)(struct zcp_subscriber *s);			/* whether there is something to take besides messages */
+};
+
 struct zcp_subscriber {
 	struct endpoint endpoint;	/* first: what every call looks at */
+	const struct subscriber_hooks *hooks;	/* or NULL */
 	uint32_t n_lanes, turn;
 	struct lane **lane;		/* [max_publishers], n_lanes of them active */
 	uint32_t n_gone;		/* active lanes that are gone */
@@ -121,7 +133,30 @@ void subscriber_flush(struct zcp_subscriber *s);
  */
 int subscriber_rearm(struct zcp_subscriber *s);
 
+/* Whether there is something to take, messages or what the hooks know of. */
+bool subscriber_has_something(struct zcp_subscriber *s);
+
+/* zcp_subscriber_wait() until @deadline. */
+int subscriber_wait_until(struct zcp_subscriber *s, uint64_t deadline);
+
 /* ---- subscriber-open.c ---- */
+
+/*
+ * The parts of opening and closing that clients and servers share. subscriber_init() allocates what @max_held and
+ * @max_publishers need (0 or -ENOMEM); subscriber_open() asks the router, and on failure leaves what subscriber_deinit() frees.
+ * *n_pending: see wire_endpoint_ready.
+ */
+int subscriber_init(struct zcp_subscriber *s, uint32_t max_held, uint32_t max_publishers, uint32_t history);
+int subscriber_open(struct zcp_subscriber *s, struct wire_endpoint_open *message, uint32_t *n_pending);
+void subscriber_deinit(struct zcp_subscriber *s);
+
+/* Close but for the memory of the struct. True: no sample is held, and subscriber_leave() is to be called; false: by the last release. */
+bool subscriber_close(struct zcp_subscriber *s);
+
+/* Leave the node: endpoint and memory, but for the struct's. True: the node is to be freed. */
+bool subscriber_leave(struct zcp_subscriber *s);
+
+extern const struct endpoint_operations subscriber_operations;
 
 /* The last sample of a closed subscriber was released. */
 void subscriber_free(struct zcp_subscriber *s);

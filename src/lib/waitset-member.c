@@ -1,30 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * waitset-member.c - what can be in a wait set: subscribers, nodes, descriptors, timers; and what all kinds share
+ * waitset-member.c - what of zcp can be in a wait set: subscribers, servers, clients, nodes; and what all kinds share
  *
  * An object of a node without a thread brings that node along, as an entry of its own which counts the objects that
  * need it. The user may add the node besides, to hear of it; it is the same entry then, `wanted`. A node may be
  * brought into several wait sets by objects of different threads, so it has a list of these entries, under its
  * lock.
  *
- * (Watches are in watch.c, as their inside is.)
+ * (Watches are in watch.c, as their inside is; descriptors and timers in waitset-fd.c.)
  */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/epoll.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #include "common/fd.h"
+#include "lib/client.h"
 #include "lib/error.h"
 #include "lib/subscriber.h"
 #include "lib/waitset.h"
-
-/* What poll(2) knows; not the bits that make epoll behave differently. */
-#define EVENTS_ALLOWED ((uint32_t)(POLLIN | POLLPRI | POLLOUT | POLLRDHUP | POLLERR | POLLHUP | POLLRDNORM | POLLRDBAND | POLLWRNORM | POLLWRBAND))
-static_assert(POLLIN == EPOLLIN && POLLPRI == EPOLLPRI && POLLOUT == EPOLLOUT && POLLRDHUP == EPOLLRDHUP && POLLERR == EPOLLERR &&
-	      POLLHUP == EPOLLHUP, "poll's events are epoll's");
 
 /* ---- nodes ------------------------------------------------------------------------------------------------------- */
 
@@ -270,7 +264,7 @@ void waitset_endpoint_closed(struct endpoint *ep)
 	waitset_closed(ep->waiter, what);
 }
 
-/* ---- subscribers ------------------------------------------------------------------------------------------------- */
+/* ---- subscribers, and servers and clients, which are built on one -------------------------------------------------- */
 
 static uint32_t subscriber_peek(struct waitset_entry *e)
 {
@@ -278,7 +272,7 @@ static uint32_t subscriber_peek(struct waitset_entry *e)
 
 	if (endpoint_has_news(&s->endpoint))
 		subscriber_look_at_news(s);
-	return subscriber_ready(s) ? POLLIN : 0;
+	return subscriber_has_something(s) ? POLLIN : 0;
 }
 
 /* Whoever waits for our cursor is told before we sleep: the last take need not have said -EAGAIN. */
@@ -292,107 +286,51 @@ static uint32_t subscriber_cool(struct waitset_entry *e)
 	return subscriber_rearm(s) == 0 ? POLLIN : 0;
 }
 
-static const struct waitset_operations subscriber_operations = {
-	.kind = ZCP_READY_SUBSCRIBER,
-	.name = "subscriber",
-	.peek = subscriber_peek,
-	.rearm = subscriber_cool,
-};
+static const struct waitset_operations subscriber_member = { ZCP_READY_SUBSCRIBER, "subscriber", subscriber_peek, subscriber_cool, NULL };
+static const struct waitset_operations server_member = { ZCP_READY_SERVER, "server", subscriber_peek, subscriber_cool, NULL };
+static const struct waitset_operations client_member = { ZCP_READY_CLIENT, "client", subscriber_peek, subscriber_cool, NULL };
+
+static int add(struct zcp_waitset *ws, const struct waitset_operations *operations, struct zcp_subscriber *s, void *user)
+{
+	int r = waitset_add_endpoint(ws, operations, &s->endpoint, s, user);
+
+	/* what a wait of its own has asked for before may have been rung already, and silenced */
+	if (r == 0 && !s->fd_mode)
+		s->armed = false;
+	return r;
+}
 
 int zcp_waitset_add_subscriber(struct zcp_waitset *waitset, struct zcp_subscriber *subscriber, void *user)
 {
-	int r = waitset_add_endpoint(waitset, &subscriber_operations, &subscriber->endpoint, subscriber, user);
+	return add(waitset, &subscriber_member, subscriber, user);
+}
 
-	/* what a wait of its own has asked for before may have been rung already, and silenced */
-	if (r == 0 && !subscriber->fd_mode)
-		subscriber->armed = false;
+/* Servers and clients begin with their subscriber. */
+int zcp_waitset_add_server(struct zcp_waitset *waitset, struct zcp_server *server, void *user)
+{
+	return add(waitset, &server_member, (struct zcp_subscriber *)(void *)server, user);
+}
+
+int zcp_waitset_add_client(struct zcp_waitset *waitset, struct zcp_client *client, void *user)
+{
+	int r = add(waitset, &client_member, (struct zcp_subscriber *)(void *)client, user);
+
+	if (r == 0)
+		client_want_ticks(client);
 	return r;
+}
+
+int zcp_waitset_remove_server(struct zcp_waitset *waitset, struct zcp_server *server)
+{
+	return waitset_remove_endpoint(waitset, (struct endpoint *)(void *)server);
+}
+
+int zcp_waitset_remove_client(struct zcp_waitset *waitset, struct zcp_client *client)
+{
+	return waitset_remove_endpoint(waitset, (struct endpoint *)(void *)client);
 }
 
 int zcp_waitset_remove_subscriber(struct zcp_waitset *waitset, struct zcp_subscriber *subscriber)
 {
 	return waitset_remove_endpoint(waitset, &subscriber->endpoint);
-}
-
-/* ---- descriptors and timers -------------------------------------------------------------------------------------- */
-
-static uint32_t fd_fired(struct waitset_entry *e, uint32_t events)
-{
-	(void)e;
-	return events;
-}
-
-static const struct waitset_operations fd_operations = { .kind = ZCP_READY_FD, .name = "descriptor", .fired = fd_fired };
-
-int zcp_waitset_add_fd(struct zcp_waitset *waitset, int fd, uint32_t events, void *user)
-{
-	struct waitset_entry *e;
-
-	if (forked_since(waitset->fork_generation))
-		return error_forked();
-	if (events & ~EVENTS_ALLOWED)
-		return error_set(-EINVAL, "0x%x are not events of poll(2), which are all that a wait set knows", events & ~EVENTS_ALLOWED);
-	return waitset_enter(waitset, &fd_operations, fd, events, NULL, user, &e);
-}
-
-int zcp_waitset_remove_fd(struct zcp_waitset *waitset, int fd)
-{
-	struct waitset_entry *e;
-
-	if (forked_since(waitset->fork_generation))
-		return error_forked();
-	e = waitset_find_fd(waitset, fd);
-	if (!e || e->operations != &fd_operations)
-		return error_set(-ENOENT, "descriptor %d was not added to this wait set", fd);
-	waitset_remove(e);
-	return 0;
-}
-
-static uint32_t timer_fired(struct waitset_entry *e, uint32_t events)
-{
-	(void)events;
-	return read(e->fd, &e->expirations, sizeof(e->expirations)) == (ssize_t)sizeof(e->expirations) ? POLLIN : 0;
-}
-
-static const struct waitset_operations timer_operations = { .kind = ZCP_READY_TIMER, .name = "timer", .fired = timer_fired };
-
-static struct timespec timespec_of(int64_t ns)
-{
-	return (struct timespec){ .tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000) };
-}
-
-int zcp_waitset_add_timer(struct zcp_waitset *waitset, int64_t first_ns, int64_t interval_ns, void *user)
-{
-	/* a first time of 0 would be none at all */
-	struct itimerspec when = { .it_value = timespec_of(first_ns ? first_ns : 1), .it_interval = timespec_of(interval_ns) };
-	_cleanup_fd_ int fd = -1;
-	struct waitset_entry *e;
-	int r;
-
-	if (forked_since(waitset->fork_generation))
-		return error_forked();
-	if (first_ns < 0 || interval_ns < 0)
-		return error_note(-EINVAL, "a timer's times are not negative: from now, and between two expirations (0: only one)");
-	fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (fd < 0 || timerfd_settime(fd, 0, &when, NULL) < 0)
-		return error_system(-errno, "cannot make a timer");
-	r = waitset_enter(waitset, &timer_operations, fd, EPOLLIN, NULL, user, &e);
-	if (r < 0)
-		return r;
-	fd_take(&fd);
-	e->once = !interval_ns;
-	return e->id;
-}
-
-int zcp_waitset_remove_timer(struct zcp_waitset *waitset, int timer)
-{
-	struct waitset_entry *e;
-
-	if (forked_since(waitset->fork_generation))
-		return error_forked();
-	e = waitset_find(waitset, timer);
-	if (!e || e->operations != &timer_operations)
-		return error_set(-ENOENT, "no timer with the id %d is in this wait set", timer);
-	waitset_remove(e);
-	return 0;
 }

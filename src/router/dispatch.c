@@ -18,6 +18,7 @@
 #include "common/name.h"
 #include "router/claim.h"
 #include "router/dispatch.h"
+#include "router/introduce.h"
 #include "router/log.h"
 #include "router/match.h"
 #include "router/watch.h"
@@ -174,7 +175,7 @@ int dispatch_check_open(const struct wire_endpoint_open *open, uint64_t *bytes, 
 
 	if (r)
 		return r;
-	if (open->reserved || open->flags & ~WIRE_ENDPOINT_FLAGS)
+	if (open->flags & ~WIRE_ENDPOINT_FLAGS)
 		return violate(refusal, -EPROTO, "ENDPOINT_OPEN has reserved bits set");
 	if (open->kind != WIRE_PUBLISHER && open->kind != WIRE_SUBSCRIBER)
 		return violate(refusal, -EPROTO, "ENDPOINT_OPEN has the unknown kind %u", open->kind);
@@ -185,6 +186,10 @@ int dispatch_check_open(const struct wire_endpoint_open *open, uint64_t *bytes, 
 		r = dispatch_check_name("event", open->topic.event, refusal);
 	if (!r)
 		r = check_type_info(&open->type, refusal);
+	if (!r)
+		r = check_type_info(&open->peer_type, refusal);
+	if (!r)
+		r = introduce_check_role(open, refusal);
 	if (r)
 		return r;
 	if (open->kind == WIRE_PUBLISHER)
@@ -202,8 +207,10 @@ static int on_endpoint_open(struct peer *peer, const struct wire_endpoint_open *
 
 	r = dispatch_check_open(open, &bytes, refusal);
 	if (!r && open->kind == WIRE_SUBSCRIBER)
-		r = match_check_subscriber(router, registry_find_topic(&router->registry, &open->topic), peer->user,
+		r = match_check_subscriber(router, registry_find_topic(&router->registry, &open->topic, open->role), peer->user,
 					   open->max_held, open->n_lanes, refusal);
+	if (!r)
+		r = introduce_check(router, peer->node, open, false, refusal);
 	if (r)
 		return r;
 	r = registry_new_endpoint(&router->registry, &endpoint, peer->node, open, bytes, refusal);
@@ -267,8 +274,9 @@ static int on_endpoint_mapped(struct peer *peer, const struct wire_segment_mappe
 
 	wire_init(&ready.header, WIRE_ENDPOINT_READY, endpoint->request);
 	ready.endpoint = endpoint->id;
-	ready.n_pending = endpoint->kind == WIRE_PUBLISHER ? n_pending : 0;
+	ready.n_pending = endpoint->kind == WIRE_PUBLISHER ? n_pending : introduce_count(router, endpoint);
 	peer_send(peer, &ready.header, OUTBOX_NONE, NULL);
+	introduce_ready(router, endpoint);
 	return 0;
 }
 

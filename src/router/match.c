@@ -45,7 +45,7 @@ int match_check_subscriber(struct router *router, const struct topic *topic, con
 	DL_FOREACH2(topic->endpoints, other, topic_next) {
 		int r;
 
-		if (other->kind != WIRE_PUBLISHER || !other->ready)
+		if (other->kind != WIRE_PUBLISHER || !other->ready || other->to)
 			continue;
 		r = check_publisher(other, max_held, refusal);
 		if (!r)
@@ -81,6 +81,7 @@ static void offer(struct match *match)
 		.segment_bytes = publisher->segment->bytes,
 		.flags = match->flags,
 		.process = publisher->node->peer->process,
+		.from = publisher->from,
 	};
 
 	wire_init(&message.header, WIRE_WRITER_ADDED, 0);
@@ -127,12 +128,11 @@ uint32_t match_join(struct router *router, struct endpoint *endpoint)
 	uint32_t n_pending = 0;
 
 	DL_FOREACH2(endpoint->topic->endpoints, other, topic_next) {
-		if (!other->ready || other == endpoint || other->kind == endpoint->kind)
-			continue;
-		if (endpoint->kind == WIRE_PUBLISHER)
-			n_pending += match_pair(router, endpoint, other, true);
-		else
-			n_pending += match_pair(router, other, endpoint, false);
+		bool is_publisher = endpoint->kind == WIRE_PUBLISHER;
+		struct endpoint *publisher = is_publisher ? endpoint : other, *subscriber = is_publisher ? other : endpoint;
+
+		if (other->ready && other != endpoint && other->kind != endpoint->kind && match_fits(publisher, subscriber))
+			n_pending += match_pair(router, publisher, subscriber, is_publisher);
 	}
 	return n_pending;
 }
@@ -223,7 +223,7 @@ int match_revive(struct router *router, struct endpoint *publisher, struct endpo
 	int r;
 
 	/* Whom a publisher waits for is agreed by the two, and not for one of them to say. */
-	if (lane >= subscriber->n_lanes || !(flags & WIRE_MATCH_LOSSY) != !is_lossy || match_is_between(publisher, subscriber) ||
+	if (!match_fits(publisher, subscriber) || lane >= subscriber->n_lanes || !(flags & WIRE_MATCH_LOSSY) != !is_lossy || match_is_between(publisher, subscriber) ||
 	    registry_find_match(&router->registry, id))
 		return refuse(refusal, -EINVAL, "match %llu cannot come back on lane %u", (unsigned long long)id, lane);
 	r = check_publisher(publisher, subscriber->max_held, refusal);

@@ -28,6 +28,12 @@ uint32_t match_join(struct router *router, struct endpoint *endpoint);
 /* Offer the pair to each other. True if a match is under way. */
 bool match_pair(struct router *router, struct endpoint *publisher, struct endpoint *subscriber, bool from_start);
 
+/* A channel of a client or server is for one subscriber only. */
+static inline bool match_fits(const struct endpoint *publisher, const struct endpoint *subscriber)
+{
+	return !publisher->to || publisher->to == subscriber->id;
+}
+
 bool match_is_between(const struct endpoint *publisher, const struct endpoint *subscriber);
 
 /*

@@ -120,25 +120,27 @@ struct node *registry_find_node(struct registry *registry, uint64_t id)
 
 /* --- topics --------------------------------------------------------------------------------------- */
 
-struct topic *registry_find_topic(struct registry *registry, const struct wire_topic *name)
+struct topic *registry_find_topic(struct registry *registry, const struct wire_topic *name, uint32_t role)
 {
+	struct topic_key key = { .name = *name, .role = role };
 	struct topic *topic;
 
-	HASH_FIND(hh, registry->topics, name, sizeof(*name), topic);
+	HASH_FIND(hh, registry->topics, &key, sizeof(key), topic);
 	return topic;
 }
 
-static struct topic *get_topic(struct registry *registry, const struct wire_topic *name)
+static struct topic *get_topic(struct registry *registry, const struct wire_topic *name, uint32_t role)
 {
-	struct topic *topic = registry_find_topic(registry, name);
+	struct topic *topic = registry_find_topic(registry, name, role);
 
 	if (topic)
 		return topic;
 	topic = calloc(1, sizeof(*topic));
 	if (!topic)
 		return NULL;
-	topic->name = *name;
-	HASH_ADD(hh, registry->topics, name, sizeof(topic->name), topic);
+	topic->key.name = *name;
+	topic->key.role = role;
+	HASH_ADD(hh, registry->topics, key, sizeof(topic->key), topic);
 	if (!table_added(topic)) {
 		free(topic);
 		return NULL;
@@ -226,8 +228,12 @@ static int create_endpoint(struct registry *registry, struct endpoint **endpoint
 	endpoint->row = row;
 	endpoint->since_ns = clock_now_ns();
 	endpoint->serial = ++registry->last_serial;
+	endpoint->to = open->to;
+	endpoint->from = open->from;
 	if (open->type.name[0])
 		endpoint->type = open->type;
+	if (open->peer_type.name[0])
+		endpoint->peer_type = open->peer_type;
 	if (open->kind == WIRE_PUBLISHER) {
 		endpoint->geometry = open->geometry;
 	} else {
@@ -277,10 +283,11 @@ static int add_endpoint(struct registry *registry, struct endpoint **endpointp, 
 	r = check_node(registry, node, bytes, refusal);
 	if (r)
 		return r;
-	topic = get_topic(registry, &open->topic);
+	topic = get_topic(registry, &open->topic, open->role);
 	if (!topic)
 		return no_memory(refusal);
-	r = check_type(topic, &open->type, refusal);
+	/* what clients and servers carry is compared when they are introduced: a topic of theirs has two types */
+	r = open->role == WIRE_ROLE_DATA ? check_type(topic, &open->type, refusal) : 0;
 	if (r)
 		goto fail_topic;
 	r = view_take_row(&registry->view->endpoint_rows, &row, "endpoints", "--max-endpoints", refusal);

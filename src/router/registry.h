@@ -56,8 +56,14 @@ struct node {
 	struct node *prev, *next;
 };
 
-struct topic {
+/* Topics of one name but different roles have nothing to do with each other. */
+struct topic_key {
 	struct wire_topic name;
+	uint32_t role;				/* enum wire_role */
+};
+
+struct topic {
+	struct topic_key key;
 	struct wire_type_info type;		/* empty name: untyped so far */
 	uint32_t n_typed;
 	struct endpoint *endpoints;		/* in the order they came */
@@ -70,9 +76,10 @@ struct endpoint {
 	struct topic *topic;
 	enum wire_endpoint_kind kind;
 	uint32_t flags;
+	uint64_t to, from;			/* publisher of a client or server: introduce.h */
 	uint32_t max_held, n_lanes, history;	/* subscriber */
 	struct channel_geometry geometry;	/* publisher */
-	struct wire_type_info type;
+	struct wire_type_info type, peer_type;
 	uint32_t request;			/* of ENDPOINT_OPEN */
 	bool ready;
 	uint32_t row;
@@ -162,6 +169,6 @@ void registry_free_match(struct registry *registry, struct match *match);
 struct node *registry_find_node(struct registry *registry, uint64_t id);
 struct endpoint *registry_find_endpoint(struct registry *registry, uint64_t id);
 struct match *registry_find_match(struct registry *registry, uint64_t id);
-struct topic *registry_find_topic(struct registry *registry, const struct wire_topic *name);
+struct topic *registry_find_topic(struct registry *registry, const struct wire_topic *name, uint32_t role);
 
 #endif

@@ -24,6 +24,7 @@
 #include "common/fd.h"
 #include "common/memfd.h"
 #include "router/claim.h"
+#include "router/introduce.h"
 #include "router/log.h"
 #include "router/match.h"
 #include "router/watch.h"
@@ -111,7 +112,7 @@ static void meet_others(struct router *router, struct endpoint *endpoint)
 
 		if (!other->ready || other == endpoint || other->kind == endpoint->kind || claim_is_between(endpoint, other))
 			continue;
-		if (match_is_between(publisher, subscriber))
+		if (!match_fits(publisher, subscriber) || match_is_between(publisher, subscriber))
 			continue;
 		/* ids ascend: this one was there when the publisher opened, and the publisher knows that it has to wait for somebody */
 		from_start = publisher->n_expected && subscriber->id < publisher->id;
@@ -132,9 +133,11 @@ static void complete(struct router *router, struct endpoint *endpoint)
 	watch_endpoint_appeared(router, endpoint);
 	claim_settle(router, endpoint);
 	meet_others(router, endpoint);
+	introduce_ready(router, endpoint);
 }
 
-static int check_resume(struct router *router, const struct wire_endpoint_resume *resume, uint64_t *bytes, struct refusal *refusal)
+static int check_resume(struct router *router, const struct node *node, const struct wire_endpoint_resume *resume, uint64_t *bytes,
+			struct refusal *refusal)
 {
 	const struct wire_endpoint_open *open = &resume->open;
 	uint32_t most;
@@ -150,7 +153,7 @@ static int check_resume(struct router *router, const struct wire_endpoint_resume
 		return refuse(refusal, -EINVAL, "endpoint %llu is no id that an earlier router gave", (unsigned long long)resume->endpoint);
 	if (registry_find_endpoint(&router->registry, resume->endpoint))
 		return refuse(refusal, -EEXIST, "endpoint %llu is here already", (unsigned long long)resume->endpoint);
-	return 0;
+	return introduce_check(router, node, open, true, refusal);
 }
 
 int rejoin_endpoint(struct peer *peer, const struct wire_endpoint_resume *resume, int fds[WIRE_FDS_MAX], struct refusal *refusal)
@@ -164,7 +167,7 @@ int rejoin_endpoint(struct peer *peer, const struct wire_endpoint_resume *resume
 		return violate(refusal, -EPROTO, "ENDPOINT_RESUME came from a node that does not come back, or owes a MATCH_RESUME");
 	r = dispatch_need_request(&resume->open.header, "ENDPOINT_RESUME", refusal);
 	if (!r)
-		r = check_resume(router, resume, &bytes, refusal);
+		r = check_resume(router, peer->node, resume, &bytes, refusal);
 	if (!r)
 		r = registry_resume_endpoint(&router->registry, &endpoint, peer->node, &resume->open, bytes, resume->endpoint, fds, refusal);
 	if (r)

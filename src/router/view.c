@@ -207,6 +207,9 @@ void view_put_endpoint(struct view *view, const struct endpoint *endpoint)
 		.id = endpoint->id,
 		.node = endpoint->node->id,
 		.kind = endpoint->kind,
+		.role = endpoint->topic->key.role,
+		.to = endpoint->to,
+		.from = endpoint->from,
 		.flags = endpoint->flags,
 		.since_ns = endpoint->since_ns,
 		.segment_bytes = endpoint->segment->bytes,
@@ -215,7 +218,7 @@ void view_put_endpoint(struct view *view, const struct endpoint *endpoint)
 		.payload_max = endpoint->geometry.payload_max,
 		.max_held = endpoint->kind == WIRE_SUBSCRIBER ? endpoint->max_held : 0,
 		.n_matches = endpoint->n_matches,
-		.topic = endpoint->topic->name,
+		.topic = endpoint->topic->key.name,
 		.type = endpoint->type,
 	};
 

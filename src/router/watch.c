@@ -39,9 +39,12 @@ struct watch {
 
 /* --- who is interested ---------------------------------------------------------------------------- */
 
+/* The channels of clients and servers are theirs, and no endpoints to anybody else. */
 static bool wants_endpoint(const struct watch *w, const struct endpoint *endpoint)
 {
-	return w->all || pattern_matches_topic(&w->pattern, &endpoint->topic->name);
+	if (endpoint->to)
+		return false;
+	return w->all || pattern_matches_topic(&w->pattern, &endpoint->topic->key.name);
 }
 
 /* With a pattern only those nodes matter that have an endpoint that fits, and of which it has heard. */
@@ -64,6 +67,18 @@ static bool wants_node(const struct watch *w, const struct node *node)
 static bool is_joined(const struct node *node)
 {
 	return node->page_map;
+}
+
+static uint32_t role_of(const struct endpoint *endpoint)
+{
+	switch (endpoint->topic->key.role) {
+	case WIRE_ROLE_REQUEST:
+		return WIRE_WATCH_SERVER;
+	case WIRE_ROLE_RESPONSE:
+		return WIRE_WATCH_CLIENT;
+	default:
+		return endpoint->kind;
+	}
 }
 
 static void tell(struct watch *w, enum wire_watch_kind kind, const struct node *node, const struct endpoint *endpoint,
@@ -91,8 +106,8 @@ static void tell(struct watch *w, enum wire_watch_kind kind, const struct node *
 	name_to_field(event.node_name, sizeof(event.node_name), node->name);
 	if (endpoint) {
 		event.endpoint = endpoint->id;
-		event.role = endpoint->kind;
-		event.topic = endpoint->topic->name;
+		event.role = role_of(endpoint);
+		event.topic = endpoint->topic->key.name;
 	}
 	wire_init(&event.header, WIRE_WATCH_EVENT, 0);
 	peer_send(peer, &event.header, OUTBOX_NONE, NULL);

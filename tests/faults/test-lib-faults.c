@@ -11,7 +11,7 @@
  * What cannot happen is not injected. A send that fails with EPIPE means that the socket has ended, which a receive would
  * see too; fcntl(F_GETFL) and F_GET_SEALS of an open descriptor do not fail.
  *
- * $ZCP_FAULTS=all: every N of every fault; otherwise long runs of N are thinned out.
+ * $ZCP_FAULTS=all: every N of every fault; otherwise long runs of N are thinned out. $ZCP_FAULTS_ONLY: one scenario, by name.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -23,6 +23,7 @@
 #include "common/directory.h"
 #include "inject.h"
 #include "integration/lib-helper.h"
+#include "lib/client.h"
 #include "lib/node.h"
 
 #define LARGE 5000
@@ -66,6 +67,8 @@ static const struct lib_fault {
 /* How often each was injected, over all the processes of this suite. */
 static _Atomic uint32_t *n_fired;
 
+static char where[256];		/* a failure in words: which call, which fault, which N */
+
 /* ---- the world --------------------------------------------------------------------------------------------------- */
 
 struct world {
@@ -74,6 +77,12 @@ struct world {
 	zcp_publisher *publisher, *other_publisher;
 	zcp_subscriber *subscriber, *other_subscriber;
 	zcp_watch *watch;
+	zcp_server *server;		/* one of the two on `node`, the other one on `other` */
+	zcp_client *client;
+	bool server_is_here;
+	struct zcp_request request;
+	struct zcp_response response;
+	uint64_t id;
 	zcp_waitset *waitset;
 	int timer;
 	struct zcp_sample samples[2];
@@ -154,8 +163,14 @@ static void matched_subscriber(struct world *w)
 static void close_world(struct world *w)
 {
 	zcp_sample_release_batch(w->samples, 2);
+	if (w->request.owner)
+		zcp_request_release(&w->request);
+	if (w->response.sample.owner)
+		zcp_response_release(&w->response);
 	zcp_waitset_close(w->waitset);
 	zcp_watch_close(w->watch);
+	zcp_client_close(w->client);
+	zcp_server_close(w->server);
 	zcp_publisher_close(w->publisher);
 	zcp_subscriber_close(w->subscriber);
 	zcp_publisher_close(w->other_publisher);
@@ -179,6 +194,8 @@ static int node_close(struct world *w)
 	w->node = NULL;
 	w->publisher = NULL;
 	w->subscriber = NULL;
+	w->server = w->server_is_here ? NULL : w->server;
+	w->client = w->server_is_here ? w->client : NULL;
 	return 0;
 }
 
@@ -292,7 +309,7 @@ static void loaned_alone(struct world *w)
 	ok(zcp_publisher_loan(w->publisher, LARGE, &w->loans[0]));
 }
 
-static int subscriber_open(struct world *w)
+static int do_subscriber_open(struct world *w)
 {
 	struct zcp_subscriber_options options = { .sz = sizeof(options), .history = 2 };
 
@@ -371,7 +388,7 @@ static int subscriber_stats(struct world *w)
 	return zcp_subscriber_stats(w->subscriber, &stats);
 }
 
-static int subscriber_close(struct world *w)
+static int do_subscriber_close(struct world *w)
 {
 	zcp_subscriber_close(w->subscriber);
 	w->subscriber = NULL;
@@ -514,6 +531,248 @@ static int watch_close(struct world *w)
 	return 0;
 }
 
+/* ---- requests and responses: the server on the node under test, or the client ------------------------------------- */
+
+static int server_open(struct world *w)
+{
+	struct zcp_server_options options = { .sz = sizeof(options), .payload_max = LARGE, .max_held = 4 };
+
+	return zcp_server_open(&w->server, w->server_is_here ? w->node : w->other, &lib_topic, &options);
+}
+
+static int client_open(struct world *w)
+{
+	struct zcp_client_options options = { .sz = sizeof(options), .payload_max = LARGE, .max_pending = 4 };
+
+	return zcp_client_open(&w->client, w->server_is_here ? w->other : w->node, &lib_topic, &options);
+}
+
+static int open_server_here(struct world *w)
+{
+	w->server_is_here = true;
+	return server_open(w);
+}
+
+static void open_both_nodes(struct world *w)
+{
+	open_node(w);
+	open_other(w);
+}
+
+static void client_there(struct world *w)
+{
+	open_both_nodes(w);
+	w->server_is_here = true;
+	ok(client_open(w));
+}
+
+static void connect_calls(struct world *w)
+{
+	ck_assert_within((dispatch(w), zcp_client_servers(w->client) == 1 && zcp_server_clients(w->server) == 1), DEADLINE_MS);
+}
+
+/* The client first: it would wait for a server whose node nobody dispatches meanwhile. */
+static void connected_client(struct world *w)
+{
+	open_both_nodes(w);
+	ok(client_open(w));
+	ok(server_open(w));
+	connect_calls(w);
+}
+
+static void connected_server(struct world *w)
+{
+	client_there(w);
+	ok(server_open(w));
+	connect_calls(w);
+}
+
+static int client_send(struct world *w)
+{
+	int r = zcp_client_send(w->client, w->buffer, 16, &w->id);
+
+	return r < 0 ? r : zcp_client_send(w->client, w->buffer, LARGE, NULL);
+}
+
+static int client_loan_and_send(struct world *w)
+{
+	void *payload;
+	int r = zcp_client_loan(w->client, LARGE, &payload);
+
+	if (r == 0)
+		r = zcp_client_send_loan(w->client, payload, LARGE, &w->id);
+	return r;
+}
+
+/* Nobody answers. */
+static int client_call(struct world *w)
+{
+	return zcp_client_call(w->client, w->buffer, 16, &w->samples[0], 1000000);
+}
+
+static void asked(struct world *w)
+{
+	connected_server(w);
+	ok(client_send(w));
+}
+
+static int server_take(struct world *w)
+{
+	return zcp_server_take(w->server, &w->request);
+}
+
+static int server_wait(struct world *w)
+{
+	return zcp_server_wait(w->server, 1000000);
+}
+
+static void request_taken(struct world *w)
+{
+	asked(w);
+	ok(server_take(w));
+}
+
+static int request_reply(struct world *w)
+{
+	int r = zcp_request_reply_with(&w->request, w->buffer, LARGE, ZCP_MORE);
+
+	return r < 0 ? r : zcp_request_reply(&w->request, w->buffer, 16);
+}
+
+static int request_loan_and_send(struct world *w)
+{
+	void *payload;
+	int r = zcp_request_loan(&w->request, LARGE, &payload);
+
+	return r < 0 ? r : zcp_request_send(&w->request, payload, LARGE, 0);
+}
+
+static int request_release(struct world *w)
+{
+	zcp_request_release(&w->request);
+	return 0;
+}
+
+static void answered(struct world *w)
+{
+	struct zcp_request request;
+
+	connected_client(w);
+	ok(client_send(w));
+	ck_assert_within(zcp_server_take(w->server, &request) == 0, DEADLINE_MS);
+	ok(zcp_request_reply(&request, w->buffer, LARGE));
+	zcp_request_release(&request);
+}
+
+static int client_take(struct world *w)
+{
+	return zcp_client_take(w->client, &w->response);
+}
+
+static int client_wait(struct world *w)
+{
+	return zcp_client_wait(w->client, 1000000);
+}
+
+static int client_connect(struct world *w)
+{
+	return zcp_client_connect(w->client, 2, 1000000);
+}
+
+static int calls_fd(struct world *w)
+{
+	return w->server_is_here ? zcp_server_fd(w->server) : zcp_client_fd(w->client);
+}
+
+static int server_close(struct world *w)
+{
+	zcp_server_close(w->server);
+	w->server = NULL;
+	return 0;
+}
+
+static int client_close(struct world *w)
+{
+	zcp_client_close(w->client);
+	w->client = NULL;
+	return 0;
+}
+
+/* The other end comes, or goes; the node under test hears of it. */
+static int peer_comes(struct world *w)
+{
+	uint32_t held = hold();
+
+	client_connect_patience_ns = 10000000;
+	ok(w->server_is_here ? client_open(w) : server_open(w));
+	release(held);
+	for (int i = 0; i < 20; i++) {
+		zcp_node_dispatch(w->node);
+		zcp_node_dispatch(w->other);
+		usleep(200);
+	}
+	return w->server_is_here ? zcp_server_clients(w->server) : zcp_client_servers(w->client);
+}
+
+static int peer_goes(struct world *w)
+{
+	uint32_t held = hold();
+
+	(void)(w->server_is_here ? client_close(w) : server_close(w));
+	release(held);
+	zcp_node_dispatch(w->node);
+	return w->server_is_here ? zcp_server_clients(w->server) : zcp_client_servers(w->client);
+}
+
+static void server_alone(struct world *w)
+{
+	open_both_nodes(w);
+	ok(open_server_here(w));
+}
+
+static void client_alone(struct world *w)
+{
+	open_both_nodes(w);
+	ok(client_open(w));
+}
+
+/* Whatever became of the connection: requests that can be sent end. */
+static void check_calls(struct world *w)
+{
+	int64_t end = now_ns() + DEADLINE_MS * 1000000ll;
+	struct zcp_response response;
+	bool ended = false;
+	uint64_t id;
+
+	if (!w->client || !w->server)
+		return;
+	if (w->request.owner)
+		zcp_request_release(&w->request);
+	if (w->response.sample.owner)
+		zcp_response_release(&w->response);
+	dispatch(w);
+	while (zcp_client_take(w->client, &response) == 0)
+		zcp_response_release(&response);
+	if (zcp_client_send(w->client, w->buffer, 8, &id) < 0)
+		return;
+	while (!ended) {
+		struct zcp_request request;
+
+		dispatch(w);
+		if (zcp_server_take(w->server, &request) == 0) {
+			(void)zcp_request_reply(&request, request.data, request.size);
+			zcp_request_release(&request);
+		}
+		if (zcp_client_take(w->client, &response) == 0) {
+			ended = response.id == id && !response.flags;
+			zcp_response_release(&response);
+		}
+		ck_assert_msg(now_ns() < end, "%s: a request afterwards does not end", where);
+	}
+}
+
+#define SEND_ERRORS { ENOTCONN, EMSGSIZE, ENOBUFS, EAGAIN, EPIPE, EOWNERDEAD }
+
 static int waitset_open(struct world *w)
 {
 	return zcp_waitset_open(&w->waitset, NULL);
@@ -630,6 +889,8 @@ static int waitset_member_close(struct world *w)
 #define ADD_ERRORS { EEXIST, EBUSY, ENOSPC, ENOMEM, EOWNERDEAD, EMFILE }
 #define ENDPOINT_ERRORS { EINVAL, EPROTOTYPE, EDQUOT, ENOSPC, EMFILE, ENOMEM, ENOTCONN, ETIMEDOUT, EOWNERDEAD }
 #define NO_ERRORS { 0 }
+#define SERVER_ERRORS { EADDRINUSE, EINVAL, EPROTOTYPE, EDQUOT, ENOSPC, EMFILE, ENOMEM, ENOTCONN, ETIMEDOUT, EOWNERDEAD }
+#define REPLY_ERRORS { EPIPE, EALREADY, EINVAL, EMSGSIZE, EAGAIN, ETIMEDOUT, ENOBUFS, EOWNERDEAD }
 
 static const struct scenario {
 	const char *name;
@@ -663,8 +924,8 @@ static const struct scenario {
 	{ "zcp_publisher_wait in vain", open_publisher, publisher_wait, { ETIMEDOUT, ENOTCONN, EOWNERDEAD } },
 	{ "zcp_publisher_close", matched_publisher, publisher_close, NO_ERRORS },
 	{ "zcp_publisher_close with a loan", loaned, publisher_close, NO_ERRORS },
-	{ "zcp_subscriber_open", open_node, subscriber_open, ENDPOINT_ERRORS },
-	{ "zcp_subscriber_open, publisher there", NULL, subscriber_open, ENDPOINT_ERRORS },
+	{ "zcp_subscriber_open", open_node, do_subscriber_open, ENDPOINT_ERRORS },
+	{ "zcp_subscriber_open, publisher there", NULL, do_subscriber_open, ENDPOINT_ERRORS },
 	{ "zcp_subscriber_take", sent, subscriber_take, { EAGAIN, ENOBUFS, EOWNERDEAD } },
 	{ "zcp_subscriber_take until empty", sent, subscriber_take_all, { EAGAIN, ENOBUFS, EOWNERDEAD } },
 	{ "zcp_subscriber_take until empty, by descriptor", fd_mode, subscriber_take_all, { EAGAIN, ENOBUFS, EOWNERDEAD } },
@@ -678,12 +939,37 @@ static const struct scenario {
 	{ "zcp_subscriber_fd", sent, subscriber_fd, NO_ERRORS },
 	{ "zcp_subscriber_stats", sent, subscriber_stats, NO_ERRORS },
 	{ "zcp_subscriber_stats, publisher gone", publisher_left, subscriber_stats, NO_ERRORS },
-	{ "zcp_subscriber_close", sent, subscriber_close, NO_ERRORS },
-	{ "zcp_subscriber_close with samples", taken, subscriber_close, NO_ERRORS },
+	{ "zcp_subscriber_close", sent, do_subscriber_close, NO_ERRORS },
+	{ "zcp_subscriber_close with samples", taken, do_subscriber_close, NO_ERRORS },
 	{ "a publisher comes", subscriber_and_other, writer_comes, NO_ERRORS },
 	{ "a publisher goes", matched_subscriber, writer_goes, { ETIMEDOUT } },
 	{ "a subscriber comes", publisher_and_other, reader_comes, { ETIMEDOUT, ENOTCONN } },
 	{ "a subscriber goes", matched_publisher, reader_goes, NO_ERRORS },
+	{ "zcp_server_open", open_both_nodes, open_server_here, SERVER_ERRORS },
+	{ "zcp_server_open, client there", client_there, server_open, SERVER_ERRORS },
+	{ "zcp_client_open", open_both_nodes, client_open, ENDPOINT_ERRORS },
+	{ "zcp_client_send", connected_client, client_send, SEND_ERRORS },
+	{ "zcp_client_send_loan", connected_client, client_loan_and_send, SEND_ERRORS },
+	{ "zcp_client_call", connected_client, client_call, { ETIMEDOUT, EPIPE, ENODATA, ENOTCONN, EMSGSIZE, ENOBUFS, EAGAIN, EOWNERDEAD } },
+	{ "zcp_client_take", answered, client_take, { EAGAIN, ENOBUFS, EOWNERDEAD } },
+	{ "zcp_client_wait", answered, client_wait, { ETIMEDOUT, ENOBUFS, EOWNERDEAD } },
+	{ "zcp_client_wait in vain", connected_client, client_wait, { ETIMEDOUT, ENOBUFS, EOWNERDEAD } },
+	{ "zcp_client_connect", connected_client, client_connect, { ETIMEDOUT, ENOTCONN, EOWNERDEAD } },
+	{ "zcp_client_fd", connected_client, calls_fd, NO_ERRORS },
+	{ "zcp_client_close", answered, client_close, NO_ERRORS },
+	{ "zcp_node_close with a client", answered, node_close, NO_ERRORS },
+	{ "zcp_server_take", asked, server_take, { EAGAIN, ENOBUFS, EOWNERDEAD } },
+	{ "zcp_server_wait", asked, server_wait, { ETIMEDOUT, ENOBUFS, EOWNERDEAD } },
+	{ "zcp_server_fd", asked, calls_fd, NO_ERRORS },
+	{ "zcp_request_reply", request_taken, request_reply, REPLY_ERRORS },
+	{ "zcp_request_send", request_taken, request_loan_and_send, REPLY_ERRORS },
+	{ "zcp_request_release", request_taken, request_release, NO_ERRORS },
+	{ "zcp_server_close", request_taken, server_close, NO_ERRORS },
+	{ "zcp_node_close with a server", asked, node_close, NO_ERRORS },
+	{ "a client comes", server_alone, peer_comes, NO_ERRORS },
+	{ "a client goes", connected_server, peer_goes, NO_ERRORS },
+	{ "a server comes", client_alone, peer_comes, NO_ERRORS },
+	{ "a server goes", connected_client, peer_goes, NO_ERRORS },
 	{ "zcp_watch_open", open_subscriber, watch_open, { EINVAL, EDQUOT, ENOMEM, EMFILE, ENOTCONN, ETIMEDOUT, EOWNERDEAD } },
 	{ "zcp_watch_take", watching, watch_take, { EAGAIN, EOWNERDEAD } },
 	{ "zcp_watch_wait", watching, watch_wait, { ETIMEDOUT, ENOTCONN, EOWNERDEAD } },
@@ -708,7 +994,6 @@ static const struct scenario {
 /* ---- what must hold afterwards ----------------------------------------------------------------------------------- */
 
 /* A failure in words: which scenario, which fault, which N. */
-static char where[256];
 
 static void check_result(const struct scenario *scenario, int r)
 {
@@ -861,7 +1146,7 @@ static void prepare(struct world *w, const struct scenario *scenario)
 	} else if (scenario->call == publisher_open) {
 		open_other_subscriber(w);
 		open_node(w);
-	} else if (scenario->call == subscriber_open) {
+	} else if (scenario->call == do_subscriber_open) {
 		open_other_publisher(w);
 		open_node(w);
 	}
@@ -886,6 +1171,7 @@ static uint32_t run(const struct scenario *scenario, bool no_thread, const struc
 	check_node(&w);
 	check_flow(&w, w.publisher, w.other_subscriber);
 	check_flow(&w, w.other_publisher, w.subscriber);
+	check_calls(&w);
 	close_world(&w);
 	check_state(&before);
 	return fired;
@@ -915,7 +1201,10 @@ START_TEST(fault_loop)
 {
 	const struct scenario *scenario = &scenarios[_i / 2];
 	bool no_thread = _i % 2;
+	const char *only = getenv("ZCP_FAULTS_ONLY");
 
+	if (only && strcmp(only, scenario->name) != 0)
+		return;
 	lib_router_start();
 	observer = NULL;
 	{

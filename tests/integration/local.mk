@@ -25,6 +25,8 @@ TESTS += $(tool_tests)
 # The client library against a real router. Helper: lib-helper.
 lib_tests = \
 	tests/integration/test-lib-death \
+	tests/integration/test-lib-call \
+	tests/integration/test-lib-call-ends \
 	tests/integration/test-lib-exit \
 	tests/integration/test-lib-lanes \
 	tests/integration/test-lib-restart \
@@ -39,7 +41,7 @@ lib_tests = \
 check_PROGRAMS += $(lib_tests)
 TESTS += $(lib_tests)
 
-TSAN_TESTS += tests/integration/test-lib-threads tests/integration/test-lib-restart tests/integration/test-lib-watch
+TSAN_TESTS += tests/integration/test-lib-call tests/integration/test-lib-call-ends tests/integration/test-lib-threads tests/integration/test-lib-restart tests/integration/test-lib-watch
 TSAN_TESTS += tests/integration/test-lib-waitset tests/integration/test-lib-waitset-many tests/integration/test-lib-waitset-members
 
 # The same suites with the router on epoll, and a router that io_uring is refused.
@@ -59,6 +61,14 @@ tests_integration_test_lib_pubsub_LDADD = $(LIB_TEST_LDADD)
 tests_integration_test_lib_death_SOURCES = tests/integration/test-lib-death.c tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_death_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_death_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_call_ends_SOURCES = tests/integration/test-lib-call-ends.c tests/integration/call-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_call_ends_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_call_ends_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_call_SOURCES = tests/integration/test-lib-call.c tests/integration/call-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_call_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_call_LDADD = $(LIB_TEST_LDADD)
 
 tests_integration_test_lib_exit_SOURCES = tests/integration/test-lib-exit.c tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_exit_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -81,7 +91,7 @@ tests_integration_test_lib_waitset_many_SOURCES = tests/integration/test-lib-wai
 tests_integration_test_lib_waitset_many_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_waitset_many_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_waitset_members_SOURCES = tests/integration/test-lib-waitset-members.c $(WAITSET_HELPER)
+tests_integration_test_lib_waitset_members_SOURCES = tests/integration/test-lib-waitset-members.c tests/integration/call-helper.h $(WAITSET_HELPER)
 tests_integration_test_lib_waitset_members_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_waitset_members_LDADD = $(LIB_TEST_LDADD)
 
@@ -173,7 +183,15 @@ tests_integration_churn_SOURCES = tests/integration/churn.c
 tests_integration_churn_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_churn_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la
 
-torture: tests/integration/torture$(EXEEXT) tests/integration/churn$(EXEEXT) zcp-router$(EXEEXT)
+# Clients and servers that are killed with hundreds of requests under way.
+check_PROGRAMS += tests/integration/call-torture
+TESTS += tests/integration/call-torture
+tests_integration_call_torture_SOURCES = tests/integration/call-torture.c
+tests_integration_call_torture_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_call_torture_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la
+
+torture: tests/integration/torture$(EXEEXT) tests/integration/call-torture$(EXEEXT) tests/integration/churn$(EXEEXT) zcp-router$(EXEEXT)
+	ZCP_ROUTER_BIN='$(abs_top_builddir)/zcp-router' tests/integration/call-torture$(EXEEXT) $(TORTURE_SECONDS)
 	ZCP_ROUTER_BIN='$(abs_top_builddir)/zcp-router' tests/integration/torture$(EXEEXT) $(TORTURE_SECONDS)
 	ZCP_ROUTER_BIN='$(abs_top_builddir)/zcp-router' tests/integration/churn$(EXEEXT) $(CHURN_PROCESSES)
 CHURN_PROCESSES = 10000

@@ -9,6 +9,7 @@
 
 #include "lib/doorbell.h"
 #include "lib/subscriber.h"
+#include "call-helper.h"
 #include "waitset-helper.h"
 
 /* --- adding, removing, closing -------------------------------------------------------------------- */
@@ -218,6 +219,83 @@ START_TEST(closed_descriptors)
 }
 END_TEST
 
+/* Server and client, of a node with a thread and of one without; @spin: looking at the rings, or only woken. */
+START_TEST(requests)
+{
+	struct zcp_node_options node_options = { .sz = sizeof(node_options), .socket_path = lib_socket, .no_thread = _i & 2 };
+	struct zcp_client_options options = { .timeout = 50000000 };
+	zcp_waitset *ws = waitset(_i & 1 ? 1000000 : 0), *other = waitset(0);
+	struct zcp_response response;
+	struct zcp_request request;
+	struct zcp_ready ready;
+	zcp_client *client, *late;
+	zcp_server *server;
+	zcp_node *a, *b;
+	uint64_t id;
+
+	lib_router_start();
+	a = lib_node("a");
+	ok(zcp_node_open(&b, "b", &node_options));
+	server = open_server(a, NULL);
+	ok(zcp_waitset_add_server(ws, server, server));
+	fails(zcp_waitset_add_server(ws, server, server), -EEXIST, "server is in this");
+	fails(zcp_waitset_add_server(other, server, server), -EBUSY, "server is in another");
+	client = open_client(b, NULL);
+	late = open_client(b, &options);
+	ok(zcp_waitset_add_client(ws, client, client));
+	ok(zcp_waitset_add_client(ws, late, late));
+	fails(zcp_waitset_add_client(ws, client, client), -EEXIST, "client is in this");
+	fails(zcp_waitset_remove_client(other, client), -ENOENT, "not in");
+	if (!(_i & 1))
+		no_rescue(ws);
+	nobody(ws, 1000000);
+	for (uint64_t i = 0; i < 20; i++) {
+		ok(zcp_client_send(client, &i, sizeof(i), &id));
+		ready = one(ws, FOREVER, server);
+		ck_assert_uint_eq(ready.kind, ZCP_READY_SERVER);
+		ck_assert_ptr_eq(ready.object, server);
+		ok(zcp_server_take(server, &request));
+		ok(zcp_request_reply(&request, &i, sizeof(i)));
+		ready = one(ws, FOREVER, client);
+		ok(zcp_client_take(client, &response));
+		ck_assert_int_eq(response.status, 0);
+		ck_assert_mem_eq(response.data, &i, sizeof(i));
+		ck_assert_uint_eq(ready.kind, ZCP_READY_CLIENT);
+		ck_assert_uint_eq(response.id, id);
+		zcp_response_release(&response);
+		zcp_request_release(&request);
+		fails(zcp_client_take(client, &response), -EAGAIN, "no response");
+		nobody(ws, 0);
+	}
+	/* nobody answers: its time makes the client ready */
+	ok(zcp_client_send(late, &id, sizeof(id), &id));
+	ck_assert_within(zcp_server_take(server, &request) == 0, DEADLINE_MS);
+	ready = one(ws, FOREVER, late);
+	ck_assert_uint_eq(ready.kind, ZCP_READY_CLIENT);
+	ok(zcp_client_take(late, &response));
+	ck_assert_int_eq(response.status, -ETIMEDOUT);
+	zcp_request_release(&request);
+	fails(zcp_client_take(late, &response), -EAGAIN, "no response");
+	ok(zcp_client_send(client, &id, sizeof(id), &id));
+	one(ws, FOREVER, server);
+	ok(zcp_waitset_remove_server(ws, server));
+	fails(zcp_waitset_remove_server(ws, server), -ENOENT, "not in");
+	nobody(ws, 0);
+	/* its end is news to the client */
+	zcp_server_close(server);
+	one(ws, FOREVER, client);
+	ok(zcp_client_take(client, &response));
+	ck_assert_int_eq(response.status, -EPIPE);
+	zcp_client_close(late);
+	fails(zcp_waitset_wait(ws, &ready, 1, 0), -EBADF, "the client of service/instance/event");
+	zcp_waitset_close(ws);
+	zcp_waitset_close(other);
+	zcp_node_close(b);
+	zcp_node_close(a);
+	lib_router_stop(SIGTERM);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("lib-waitset-members");
@@ -227,5 +305,6 @@ int main(void)
 	tcase_add_test(tcase, added_after_a_wait);
 	tcase_add_loop_test(tcase, closed_members, 0, 2 * N_CLOSINGS);
 	tcase_add_test(tcase, closed_descriptors);
+	tcase_add_loop_test(tcase, requests, 0, 4);
 	return run_suite(suite);
 }

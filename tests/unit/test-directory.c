@@ -374,7 +374,7 @@ static const char *look_at_rows(void)
 		if (directory_read_endpoint(&view, 0, &endpoint) == 1) {
 			/* Up to the strings, in which the last byte is the reader's; then behind them. */
 			if (!consistent(&endpoint, 8, offsetof(struct directory_endpoint, topic)) ||
-			    memcmp(&endpoint.id, endpoint.reserved, 8) != 0)
+			    memcmp(&endpoint.id, &endpoint.reserved, 8) != 0)
 				return "torn endpoint";
 			if (endpoint.id < last_endpoint)
 				return "endpoint went back";

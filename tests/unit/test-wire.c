@@ -35,6 +35,7 @@ static const struct {
 	{ WIRE_ENDPOINT_RESUMED, sizeof(struct wire_endpoint_resumed), 0 },
 	{ WIRE_WATCHING, sizeof(struct wire_watching), 0 },
 	{ WIRE_WATCH_EVENT, sizeof(struct wire_watch_event), 0 },
+	{ WIRE_PEER_ADDED, sizeof(struct wire_peer_added), 0 },
 };
 #define N_TABLE (sizeof(table) / sizeof(table[0]))
 
