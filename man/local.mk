@@ -8,9 +8,11 @@ dist_man_MANS += \
 	man/zcp-router.conf.5
 
 dist_man_MANS += \
+	man/zcp-call.1 \
 	man/zcp-info.1 \
 	man/zcp-list.1 \
 	man/zcp-pub.1 \
+	man/zcp-serve.1 \
 	man/zcp-sub.1 \
 	man/zcp-watch.1 \
 	man/zcp.1

@@ -71,34 +71,6 @@ struct sub {
 
 /* ---- one message ---- */
 
-/* All of it to stdout. 0, -EINTR, or another negative errno value after the complaint (-EPIPE: without). */
-static int write_raw(const char *data, size_t size)
-{
-	while (size) {
-		ssize_t n = write(STDOUT_FILENO, data, size);
-
-		if (interrupt_signal())
-			return -EINTR;
-		if (n >= 0) {
-			data += n;
-			size -= (size_t)n;
-		} else if (errno == EAGAIN) {
-			int r = interrupt_poll(STDOUT_FILENO, POLLOUT, -1);
-
-			if (r < 0)
-				return r;
-		} else if (errno == EPIPE) {
-			return -EPIPE;
-		} else if (errno != EINTR) {
-			int r = -errno;
-
-			tool_fail("standard output: %s", strerror(errno));
-			return r;
-		}
-	}
-	return 0;
-}
-
 static int print(struct sub *s, const struct zcp_sample *sample)
 {
 	int r = printer_print(&s->printer, sample);
@@ -125,7 +97,7 @@ static int handle(struct sub *s, const struct zcp_sample *sample)
 	s->n_messages++;
 	s->n_bytes += sample->size;
 	s->n_lost += sample->lost;
-	r = s->raw ? write_raw(sample->data, sample->size) : print(s, sample);
+	r = s->raw ? printer_raw(sample->data, sample->size) : print(s, sample);
 	progress_update(&s->progress, s->n_messages, s->n_bytes);
 	return r;
 }

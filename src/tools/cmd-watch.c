@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,26 +87,10 @@ static const char *cause_name(uint32_t cause)
 	}
 }
 
-static const char *role_name(uint32_t role)
-{
-	return role == ZCP_PUBLISHER ? "publisher" : role == ZCP_SUBSCRIBER ? "subscriber" : "endpoint";
-}
-
-static const char *signal_name(int number, char text[32])
-{
-	const char *name = sigabbrev_np(number);
-
-	if (name)
-		snprintf(text, 32, "SIG%s", name);
-	else
-		snprintf(text, 32, "signal %d", number);
-	return text;
-}
-
 /* ": killed by SIGSEGV" and the like, or "". */
 static const char *why(const struct zcp_watch_event *e, char text[96])
 {
-	char number[32];
+	char number[TOOL_SIGNAL_NAME];
 
 	switch (e->cause) {
 	case ZCP_CAUSE_CLOSED:
@@ -122,7 +105,7 @@ static const char *why(const struct zcp_watch_event *e, char text[96])
 		if (e->oom_killed)
 			return ": killed by the out-of-memory killer";
 		if (e->signal)
-			snprintf(text, 96, ": killed by %s", signal_name(e->signal, number));
+			snprintf(text, 96, ": killed by %s", tool_signal_name(e->signal, number));
 		else
 			snprintf(text, 96, ": the process exited with %d", e->exit_code);
 		return text;
@@ -197,7 +180,7 @@ static int print_line(const struct watcher *w, const struct zcp_watch_event *e)
 	else if (e->kind == ZCP_WATCH_ROUTER_BACK)
 		fputs("router back", stdout);
 	else if (e->endpoint)
-		printf("%-10s %s of %s (pid %" PRIu32 ") %s%s", role_name(e->role), safe_topic, safe_node, e->pid, what(e), why(e, reason));
+		printf("%-10s %s of %s (pid %" PRIu32 ") %s%s", tool_role_name(e->role), safe_topic, safe_node, e->pid, what(e), why(e, reason));
 	else
 		printf("%-10s %s (pid %" PRIu32 ") %s%s", "node", safe_node, e->pid, what(e), why(e, reason));
 	puts(*begin ? "\033[0m" : "");
@@ -210,13 +193,13 @@ static int print_line(const struct watcher *w, const struct zcp_watch_event *e)
 
 static void add_exit(json_t *object, const struct zcp_watch_event *e)
 {
-	char text[32];
+	char text[TOOL_SIGNAL_NAME];
 
 	json_object_set_new(object, "cause", json_string(cause_name(e->cause)));
 	if (!e->exit_known)
 		return;
 	if (e->signal)
-		json_object_set_new(object, "signal", json_string(signal_name(e->signal, text)));
+		json_object_set_new(object, "signal", json_string(tool_signal_name(e->signal, text)));
 	else
 		json_object_set_new(object, "exit_code", json_integer(e->exit_code));
 	json_object_set_new(object, "oom_killed", json_boolean(e->oom_killed));
@@ -226,7 +209,7 @@ static void add_exit(json_t *object, const struct zcp_watch_event *e)
 static void add_endpoint(json_t *object, const struct zcp_watch_event *e)
 {
 	json_object_set_new(object, "endpoint", json_integer((json_int_t)e->endpoint));
-	json_object_set_new(object, "role", json_string(role_name(e->role)));
+	json_object_set_new(object, "role", json_string(tool_role_name(e->role)));
 	json_object_set_new(object, "service", json_string(e->service));
 	json_object_set_new(object, "instance", json_string(e->instance));
 	json_object_set_new(object, "topic_event", json_string(e->event));

@@ -56,6 +56,11 @@ int interrupt_signal(void)
 	return signal_seen;
 }
 
+int interrupt_fd(void)
+{
+	return wake_fd;
+}
+
 int interrupt_poll(int fd, short events, int64_t timeout_ns)
 {
 	struct pollfd fds[] = {

@@ -18,6 +18,9 @@ int interrupt_init(void);
 /* The signal that came, or 0. */
 int interrupt_signal(void);
 
+/* Readable as soon as a signal came, for a poll of one's own: look at interrupt_signal() after it. */
+int interrupt_fd(void);
+
 /*
  * Sleep until @fd (-1: none) has one of @events or hung up, a signal came, or @timeout_ns passed (-1: never).
  * 1, -EINTR (a signal: looked at first), or 0.

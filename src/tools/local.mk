@@ -5,9 +5,13 @@
 bin_PROGRAMS += zcp
 
 zcp_SOURCES = \
+	src/tools/child.c \
+	src/tools/child.h \
+	src/tools/cmd-call.c \
 	src/tools/cmd-info.c \
 	src/tools/cmd-list.c \
 	src/tools/cmd-pub.c \
+	src/tools/cmd-serve.c \
 	src/tools/cmd-sub.c \
 	src/tools/cmd-watch.c \
 	src/tools/input.c \

@@ -7,14 +7,18 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "tools/interrupt.h"
 #include "tools/text.h"
+#include "tools/tool.h"
 
 #define PREVIEW_BYTES 256
 #define PREVIEW_COLUMNS 64
@@ -88,7 +92,7 @@ static void print_tail(const struct zcp_sample *sample)
 	putchar('\n');
 }
 
-static int print_json(const struct zcp_sample *sample)
+static int print_json(const struct printer *printer, const struct zcp_sample *sample)
 {
 	_cleanup_free_ char *bytes = malloc(sample->size ? sample->size : 1);
 	json_t *json, *text;
@@ -96,10 +100,13 @@ static int print_json(const struct zcp_sample *sample)
 
 	if (!bytes)
 		return -ENOMEM;
-	json = json_pack("{s:I, s:I, s:I, s:I, s:I}", "sequence", (json_int_t)sample->sequence,
+	json = json_pack("{s:I, s:I, s:I, s:I}", printer->responses ? "call" : "sequence", (json_int_t)sample->sequence,
 			 "timestamp_ns", (json_int_t)sample->timestamp_ns,
-			 "publisher", (json_int_t)sample->publisher, "size", (json_int_t)sample->size,
-			 "lost", (json_int_t)sample->lost);
+			 printer->responses ? "server" : "publisher", (json_int_t)sample->publisher, "size", (json_int_t)sample->size);
+	if (printer->responses)
+		json_object_set_new(json, "more", json_boolean(printer->more));
+	else
+		json_object_set_new(json, "lost", json_integer((json_int_t)sample->lost));
 	zcp_sample_copy(sample, bytes, sample->size);
 	text = json_stringn(bytes, sample->size);	/* NULL unless it is UTF-8 */
 	if (text) {
@@ -119,12 +126,39 @@ static int print_json(const struct zcp_sample *sample)
 	return r;
 }
 
+int printer_raw(const char *data, size_t size)
+{
+	while (size) {
+		ssize_t n = write(STDOUT_FILENO, data, size);
+
+		if (interrupt_signal())
+			return -EINTR;
+		if (n >= 0) {
+			data += n;
+			size -= (size_t)n;
+		} else if (errno == EAGAIN) {
+			int r = interrupt_poll(STDOUT_FILENO, POLLOUT, -1);
+
+			if (r < 0)
+				return r;
+		} else if (errno == EPIPE) {
+			return -EPIPE;
+		} else if (errno != EINTR) {
+			int r = -errno;
+
+			tool_fail("standard output: %s", strerror(errno));
+			return r;
+		}
+	}
+	return 0;
+}
+
 int printer_print(struct printer *printer, const struct zcp_sample *sample)
 {
 	int r = 0;
 
 	if (printer->mode == PRINTER_JSON)
-		return print_json(sample);
+		return print_json(printer, sample);
 	print_head(printer, sample);
 	if (printer->mode == PRINTER_LINE) {
 		fputs("  ", stdout);

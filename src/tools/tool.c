@@ -195,6 +195,26 @@ bool tool_parse_topic(const char *text, struct tool_topic *topic)
 	return true;
 }
 
+const char *tool_role_name(uint32_t role)
+{
+	static const char *const names[] = {
+		[ZCP_PUBLISHER] = "publisher", [ZCP_SUBSCRIBER] = "subscriber", [ZCP_SERVER] = "server", [ZCP_CLIENT] = "client",
+	};
+
+	return role && role < sizeof(names) / sizeof(*names) ? names[role] : "endpoint";
+}
+
+const char *tool_signal_name(int number, char text[TOOL_SIGNAL_NAME])
+{
+	const char *name = sigabbrev_np(number);
+
+	if (name)
+		snprintf(text, TOOL_SIGNAL_NAME, "SIG%s", name);
+	else
+		snprintf(text, TOOL_SIGNAL_NAME, "signal %d", number);
+	return text;
+}
+
 int tool_node_open(zcp_node **node, const char *name, bool autostart)
 {
 	const struct zcp_node_options options = {

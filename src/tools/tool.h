@@ -36,9 +36,11 @@
 
 /* The commands, as zcp.c dispatches them. */
 int cmd_bench(int argc, char **argv);
+int cmd_call(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_pub(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 int cmd_sub(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 
@@ -87,6 +89,13 @@ struct tool_topic {
 	struct zcp_topic topic;
 };
 bool tool_parse_topic(const char *text, struct tool_topic *topic);
+
+/* "publisher", "subscriber", "server", "client", or "endpoint" for what this version doesn't know; @role: enum zcp_role. */
+const char *tool_role_name(uint32_t role);
+
+/* "SIGSEGV", or "signal 34". */
+#define TOOL_SIGNAL_NAME 32
+const char *tool_signal_name(int number, char text[TOOL_SIGNAL_NAME]);
 
 /* ---- messages ---- */
 

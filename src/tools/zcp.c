@@ -25,6 +25,8 @@ static const struct command commands[] = {
 	{ "info", "the router: version, detectors, limits, memory, counters", cmd_info },
 	{ "pub", "publish: a byte stream, lines, or one text", cmd_pub },
 	{ "sub", "subscribe: print messages, or write their bytes", cmd_sub },
+	{ "call", "ask a server, and print what it answers", cmd_call },
+	{ "serve", "answer requests by running a command for each", cmd_serve },
 	{ "watch", "nodes and endpoints as they come and go, and why", cmd_watch },
 	{ "bench", "measure latency and throughput on this machine", cmd_bench },
 };

@@ -11,6 +11,7 @@ tool_tests = \
 	tests/integration/test-namespaces.sh \
 	tests/integration/test-zcp-autostart.sh \
 	tests/integration/test-zcp-bytes.sh \
+	tests/integration/test-zcp-call.sh \
 	tests/integration/test-zcp-ends.sh \
 	tests/integration/test-zcp-info.sh \
 	tests/integration/test-zcp-list.sh \
