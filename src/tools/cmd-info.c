@@ -125,8 +125,8 @@ static int count(struct info *info, const struct zcp_node *node)
 	info->usage.uid = own_uid(node);
 	add_usage(&info->usage, &snapshot);
 	info->n_nodes = snapshot.n_nodes;
-	info->n_endpoints = snapshot.n_endpoints;
-	info->n_matches = snapshot.n_matches;
+	info->n_endpoints = snapshot.n_endpoint_rows;
+	info->n_matches = snapshot.n_match_rows;
 	snapshot_deinit(&snapshot);
 	return 0;
 }

@@ -19,8 +19,8 @@
 static const char help[] =
 	"Usage: zcp list [--json]\n"
 	"\n"
-	"Show the topics, their publishers and subscribers, who is connected to whom, and the\n"
-	"nodes. Doesn't start a router: without one it says so and exits with 1.\n"
+	"Show the topics, their publishers, subscribers, servers and clients, who is connected to\n"
+	"whom, and the nodes. Doesn't start a router: without one it says so and exits with 1.\n"
 	"\n"
 	"      --json           one JSON object\n"
 	TOOL_COMMON_HELP;
@@ -29,9 +29,10 @@ static const char help[] =
 
 enum { KIND, ID, PID, NODE, MODE, QUEUE, PAYLOAD, TYPE, PEERS, N_COLUMNS };
 
-static const char *kind_name(uint32_t kind)
+/* Towards whom data flows: between a client and a server it does so both ways, and the client begins. */
+static const char *arrow(enum zcp_role role)
 {
-	return kind == WIRE_PUBLISHER ? "publisher" : kind == WIRE_SUBSCRIBER ? "subscriber" : "endpoint";
+	return role == ZCP_PUBLISHER || role == ZCP_CLIENT ? "->" : "<-";
 }
 
 /* "12, 13", or "nobody" */
@@ -64,11 +65,12 @@ static char *peers_text(const struct snapshot *s, const struct directory_endpoin
 static void add_endpoint(struct table *table, const struct snapshot *s, const struct directory_endpoint *e)
 {
 	const struct directory_node *node = snapshot_node(s, e->node);
+	enum zcp_role role = snapshot_role(e);
 	char number[TEXT_NUMBER];
 	char *peers = peers_text(s, e);
 
 	table_row(table);
-	table_cell(table, KIND, "%s", kind_name(e->kind));
+	table_cell(table, KIND, "%s", tool_role_name(role));
 	table_cell(table, ID, "%" PRIu64, e->id);
 	table_cell(table, PID, "pid %" PRIu32, node->pid);
 	table_cell(table, NODE, "%s", node->name);
@@ -80,12 +82,14 @@ static void add_endpoint(struct table *table, const struct snapshot *s, const st
 	} else {
 		if (e->flags & WIRE_ENDPOINT_LOSSY)
 			table_cell(table, MODE, "lossy");
+		if (e->flags & WIRE_ENDPOINT_SHARED)
+			table_cell(table, MODE, "load-balanced");
 		if (e->history)
 			table_cell(table, QUEUE, "history %" PRIu32, e->history);
 	}
 	if (*e->type.name)
 		table_cell(table, TYPE, "%s (%" PRIu64 " B)", e->type.name, e->type.size);
-	table_cell(table, PEERS, "%s %s", e->kind == WIRE_PUBLISHER ? "->" : "<-", peers ? peers : "?");
+	table_cell(table, PEERS, "%s %s", arrow(role), peers ? peers : "?");
 	free(peers);
 }
 
@@ -216,8 +220,9 @@ static json_t *peers_json(const struct snapshot *s, const struct directory_endpo
 static json_t *endpoint_json(const struct snapshot *s, const struct directory_endpoint *e)
 {
 	const struct directory_node *node = snapshot_node(s, e->node);
+	enum zcp_role role = snapshot_role(e);
 	json_t *json = json_pack("{s:I, s:s, s:I, s:s, s:i, s:{s:s, s:s, s:s}, s:o, s:I, s:I, s:o}",
-				 "id", (json_int_t)e->id, "kind", kind_name(e->kind),
+				 "id", (json_int_t)e->id, "kind", tool_role_name(role),
 				 "node", (json_int_t)e->node, "node_name", node->name, "pid", (int)node->pid,
 				 "topic", "service", e->topic.service, "instance", e->topic.instance,
 				 "event", e->topic.event, "type", type_json(&e->type),
@@ -225,20 +230,26 @@ static json_t *endpoint_json(const struct snapshot *s, const struct directory_en
 				 "segment_bytes", (json_int_t)e->segment_bytes,
 				 "connected_to", peers_json(s, e));
 
-	json_object_set_new(json, "history", json_integer(e->history));
-	if (e->kind == WIRE_PUBLISHER) {
+	if (role == ZCP_PUBLISHER || role == ZCP_SUBSCRIBER)
+		json_object_set_new(json, "history", json_integer(e->history));
+	if (role == ZCP_PUBLISHER) {
 		json_object_set_new(json, "reliable", json_boolean(e->flags & WIRE_ENDPOINT_RELIABLE));
 		json_object_set_new(json, "depth", json_integer(e->depth));
 		json_object_set_new(json, "payload_max", json_integer(e->payload_max));
 	} else {
-		json_object_set_new(json, "lossy", json_boolean(e->flags & WIRE_ENDPOINT_LOSSY));
+		if (role == ZCP_SUBSCRIBER)
+			json_object_set_new(json, "lossy", json_boolean(e->flags & WIRE_ENDPOINT_LOSSY));
+		if (role == ZCP_SERVER)
+			json_object_set_new(json, "load_balanced", json_boolean(e->flags & WIRE_ENDPOINT_SHARED));
 		json_object_set_new(json, "max_held", json_integer(e->max_held));
 	}
 	return json;
 }
 
-static json_t *match_json(const struct directory_match *m)
+static json_t *match_json(const struct snapshot *s, const struct directory_match *m)
 {
+	if (snapshot_role(snapshot_endpoint(s, m->publisher)) == ZCP_CLIENT)
+		return json_pack("{s:I, s:I}", "client", (json_int_t)m->publisher, "server", (json_int_t)m->subscriber);
 	return json_pack("{s:I, s:I, s:b}", "publisher", (json_int_t)m->publisher,
 			 "subscriber", (json_int_t)m->subscriber, "lossy", !!(m->flags & WIRE_MATCH_LOSSY));
 }
@@ -254,7 +265,7 @@ static int print_json(const struct snapshot *s)
 	for (size_t i = 0; i < s->n_endpoints; i++)
 		json_array_append_new(endpoints, endpoint_json(s, &s->endpoints[i]));
 	for (size_t i = 0; i < s->n_matches; i++)
-		json_array_append_new(matches, match_json(&s->matches[i]));
+		json_array_append_new(matches, match_json(s, &s->matches[i]));
 	r = root ? json_dumpf(root, stdout, JSON_INDENT(2)) : -1;
 	putchar('\n');
 	json_decref(root);

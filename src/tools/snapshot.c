@@ -71,6 +71,13 @@ int snapshot_compare_topics(const struct wire_topic *a, const struct wire_topic 
 	return r ? r : strcmp(a->event, b->event);
 }
 
+enum zcp_role snapshot_role(const struct directory_endpoint *endpoint)
+{
+	if (endpoint->kind == WIRE_PUBLISHER)
+		return ZCP_PUBLISHER;
+	return endpoint->role == WIRE_ROLE_REQUEST ? ZCP_SERVER : endpoint->role == WIRE_ROLE_RESPONSE ? ZCP_CLIENT : ZCP_SUBSCRIBER;
+}
+
 static int compare_nodes(const void *left, const void *right)
 {
 	const struct directory_node *a = left, *b = right;
@@ -85,7 +92,7 @@ static int compare_endpoints(const void *left, const void *right)
 	int r = snapshot_compare_topics(&a->topic, &b->topic);
 
 	if (!r)
-		r = compare_ids(a->kind, b->kind);
+		r = compare_ids(snapshot_role(a), snapshot_role(b));
 	return r ? r : compare_ids(a->id, b->id);
 }
 
@@ -139,6 +146,57 @@ static void prune(struct snapshot *s, uint64_t except)
 	s->n_matches = n;
 }
 
+/* Let each match between a client and a server name the two, whichever way its channel goes. */
+static void name_callers(struct snapshot *s)
+{
+	for (size_t i = 0; i < s->n_matches; i++) {
+		struct directory_match *m = &s->matches[i];
+		const struct directory_endpoint *channel = snapshot_endpoint(s, m->publisher);
+		uint64_t from = channel->from, to = channel->to;
+
+		if (to) {
+			m->publisher = channel->role == WIRE_ROLE_REQUEST ? from : to;
+			m->subscriber = channel->role == WIRE_ROLE_REQUEST ? to : from;
+		}
+	}
+}
+
+/* The channels of clients and servers go, what they use is their owner's. */
+static void drop_channels(struct snapshot *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_endpoints; i++) {
+		const struct directory_endpoint *e = &s->endpoints[i], *owner = e->to ? snapshot_endpoint(s, e->from) : NULL;
+
+		if (owner)
+			s->endpoints[owner - s->endpoints].segment_bytes += e->segment_bytes;
+	}
+	for (size_t i = 0; i < s->n_endpoints; i++) {
+		if (!s->endpoints[i].to)
+			s->endpoints[n++] = s->endpoints[i];
+	}
+	s->n_endpoints = n;
+}
+
+/* Of a client and a server, connected when there is a match each way, one match stays. They are sorted. */
+static void join_pairs(struct snapshot *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_matches; i++) {
+		const struct directory_match *m = &s->matches[i];
+		const struct directory_endpoint *end = snapshot_endpoint(s, m->subscriber);
+
+		if (!end || !snapshot_endpoint(s, m->publisher))
+			continue;
+		if (end->role != WIRE_ROLE_DATA && (!i || compare_matches(m, m - 1)))
+			continue;
+		s->matches[n++] = *m;
+	}
+	s->n_matches = n;
+}
+
 int snapshot_take(struct snapshot *snapshot, const struct directory_view *view, uint64_t except)
 {
 	void *nodes = NULL, *endpoints = NULL, *matches = NULL;
@@ -161,12 +219,17 @@ int snapshot_take(struct snapshot *snapshot, const struct directory_view *view, 
 	}
 	terminate(&s);
 	prune(&s, except);
+	s.n_endpoint_rows = s.n_endpoints;
+	s.n_match_rows = s.n_matches;
+	name_callers(&s);
+	drop_channels(&s);
 	if (s.n_nodes)
 		qsort(s.nodes, s.n_nodes, sizeof(*s.nodes), compare_nodes);
 	if (s.n_endpoints)
 		qsort(s.endpoints, s.n_endpoints, sizeof(*s.endpoints), compare_endpoints);
 	if (s.n_matches)
 		qsort(s.matches, s.n_matches, sizeof(*s.matches), compare_matches);
+	join_pairs(&s);
 	*snapshot = s;
 	return 0;
 }

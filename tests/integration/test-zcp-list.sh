@@ -69,6 +69,49 @@ grep -q '"nodes": 4' "$dir/out" || fail "info counts itself: $(cat "$dir/out")"
 run 0 "$zcp" --socket "$ZCP_ROUTER" info
 run 0 "$zcp" info --socket "$ZCP_ROUTER"
 
+# a client and a server: each once, connected with each other, whatever there is in between
+background serve "$zcp" serve --load-balanced c/s/t -- sh -c 'echo "pid of the command: $$"; exec sleep 100'
+serve=$pid
+background serve2 "$zcp" serve --load-balanced c/s/t -- sleep 100
+background call "$zcp" call --timeout 100 c/s/t x
+call=$pid
+connected() {
+	"$zcp" list | grep -q '^  client .*zcp call .*-> [0-9]*, [0-9]*$'
+}
+wait_for 10 connected || fail "the client is not connected with both: $("$zcp" list)"
+run 0 "$zcp" list
+[ "$(sed -n '/^c\/s\/t$/,/^$/p' "$dir/out" | grep -c '^  server .*zcp serve .*load-balanced .*<- [0-9]*$')" -eq 2 ] || fail "the servers: $(cat "$dir/out")"
+[ "$(sed -n '/^c\/s\/t$/,/^$/p' "$dir/out" | wc -l)" -eq 5 ] || fail "more than two servers and a client: $(cat "$dir/out")"
+grep -q "^  zcp call  *pid $call .* 1 endpoint " "$dir/out" || fail "endpoints of the client's node: $(cat "$dir/out")"
+run 0 "$zcp" list --json
+cp "$dir/out" "$dir/list.json"
+json_valid "$dir/list.json" || fail "JSON: $(cat "$dir/list.json")"
+if command -v python3 >/dev/null; then
+	python3 - "$dir/list.json" "$call" "$serve" <<'END' || fail "list --json: $(cat "$dir/list.json")"
+import json, sys
+d = json.load(open(sys.argv[1], encoding="utf-8"))
+mine = [e for e in d["endpoints"] if e["topic"]["service"] == "c"]
+client, = [e for e in mine if e["kind"] == "client"]
+servers = [e for e in mine if e["kind"] == "server"]
+assert len(mine) == 3 and len(servers) == 2 and all(s["load_balanced"] for s in servers), mine
+assert client["pid"] == int(sys.argv[2]) and int(sys.argv[3]) in [s["pid"] for s in servers], mine
+assert sorted(client["connected_to"]) == sorted(s["id"] for s in servers), mine
+assert all(s["connected_to"] == [client["id"]] for s in servers), mine
+assert all(s["segment_bytes"] > 1 << 20 for s in servers), "the channels to clients are a server's"
+pairs = [(c["client"], c["server"]) for c in d["connections"] if "client" in c]
+assert sorted(pairs) == sorted((client["id"], s["id"]) for s in servers), d["connections"]
+assert all("publisher" in c for c in d["connections"] if "client" not in c), d["connections"]
+assert {e["kind"] for e in d["endpoints"]} == {"publisher", "subscriber", "server", "client"}, d
+END
+fi
+kill -KILL "$call"
+wait "$call" 2>/dev/null
+wait_for 10 endpoints client 0 || fail "a killed client stays listed: $("$zcp" list)"
+alone() {
+	[ "$("$zcp" list | grep -c '^  server .*<- nobody$')" -eq 2 ]
+}
+wait_for 10 alone || fail "servers stay connected with a dead client: $("$zcp" list)"
+
 # what has ended is not listed any more
 kill -KILL "$sub2"
 wait "$sub2" 2>/dev/null

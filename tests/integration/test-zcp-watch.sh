@@ -36,6 +36,22 @@ grep -q other "$dir/json.out" && fail "the pattern let another topic through: $(
 grep -q node- "$dir/json.out" && fail "--no-nodes showed nodes: $(cat "$dir/json.out")"
 grep -vq '^{.*}$' "$dir/json.out" && fail "not one object a line: $(cat "$dir/json.out")"
 
+# a server and a client are what they are, and their channels no publishers
+background serve "$zcp" serve ser/v/ice -- cat
+server=$pid
+line all "  server     ser/v/ice of zcp serve (pid $server) appeared$"
+background onlyjson "$zcp" watch --json 'ser*'
+onlyjson=$pid
+line onlyjson '"role":"server".*"service":"ser","instance":"v","topic_event":"ice"'
+run 0 "$zcp" call ser/v/ice text
+line all '  client     ser/v/ice of zcp call (pid [0-9]*) vanished: closed$'
+line onlyjson '"event":"endpoint-vanished".*"role":"client"'
+grep -q 'publisher  ser/v/ice' "$dir/all.out" && fail "a channel is shown: $(cat "$dir/all.out")"
+[ "$(grep -c '"role":' "$dir/onlyjson.out")" -eq 3 ] || fail "more than a server and a client: $(cat "$dir/onlyjson.out")"
+kill -INT "$server"
+line all "  server     ser/v/ice of zcp serve (pid $server) vanished: closed$"
+kill -INT "$onlyjson"
+
 # the router is killed and comes back
 kill -KILL "$router_job"
 wait "$router_job" 2>/dev/null
