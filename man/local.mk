@@ -11,6 +11,8 @@ dist_man_MANS += \
 	man/zcp-call.1 \
 	man/zcp-info.1 \
 	man/zcp-list.1 \
+	man/zcp-listen.1 \
+	man/zcp-notify.1 \
 	man/zcp-pub.1 \
 	man/zcp-serve.1 \
 	man/zcp-sub.1 \
@@ -22,6 +24,7 @@ dist_man_MANS += \
 	man/zcp_client_open.3 \
 	man/zcp_last_error.3 \
 	man/zcp_node_open.3 \
+	man/zcp_notifier_open.3 \
 	man/zcp_publisher_loan.3 \
 	man/zcp_publisher_open.3 \
 	man/zcp_server_open.3 \
@@ -47,11 +50,23 @@ man3_links = \
 	man/links/zcp_client_servers.3 \
 	man/links/zcp_client_take.3 \
 	man/links/zcp_client_wait.3 \
+	man/links/zcp_listener_close.3 \
+	man/links/zcp_listener_fd.3 \
+	man/links/zcp_listener_id.3 \
+	man/links/zcp_listener_notifiers.3 \
+	man/links/zcp_listener_open.3 \
+	man/links/zcp_listener_take.3 \
+	man/links/zcp_listener_wait.3 \
 	man/links/zcp_node_close.3 \
 	man/links/zcp_node_dispatch.3 \
 	man/links/zcp_node_fd.3 \
 	man/links/zcp_node_id.3 \
 	man/links/zcp_node_wait.3 \
+	man/links/zcp_notifier_close.3 \
+	man/links/zcp_notifier_id.3 \
+	man/links/zcp_notifier_listeners.3 \
+	man/links/zcp_notifier_notify.3 \
+	man/links/zcp_notifier_wait.3 \
 	man/links/zcp_publisher_close.3 \
 	man/links/zcp_publisher_discard.3 \
 	man/links/zcp_publisher_id.3 \
@@ -87,6 +102,7 @@ man3_links = \
 	man/links/zcp_version.3 \
 	man/links/zcp_waitset_add_client.3 \
 	man/links/zcp_waitset_add_fd.3 \
+	man/links/zcp_waitset_add_listener.3 \
 	man/links/zcp_waitset_add_node.3 \
 	man/links/zcp_waitset_add_server.3 \
 	man/links/zcp_waitset_add_subscriber.3 \
@@ -96,6 +112,7 @@ man3_links = \
 	man/links/zcp_waitset_fd.3 \
 	man/links/zcp_waitset_remove_client.3 \
 	man/links/zcp_waitset_remove_fd.3 \
+	man/links/zcp_waitset_remove_listener.3 \
 	man/links/zcp_waitset_remove_node.3 \
 	man/links/zcp_waitset_remove_server.3 \
 	man/links/zcp_waitset_remove_subscriber.3 \

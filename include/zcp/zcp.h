@@ -498,6 +498,88 @@ void zcp_client_close(zcp_client *client);
 /** The endpoint's id, as servers see it in zcp_request.client. */
 uint64_t zcp_client_id(const zcp_client *client);
 
+/* ---- events ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * An event says that something has happened, and how often, but nothing else. A notifier counts, for each of its event ids, and a
+ * listener takes what was counted since: nothing overflows, nothing is lost however late it comes, and nobody waits. A listener
+ * that sleeps is woken for the ids it asked for only.
+ */
+
+typedef struct zcp_notifier zcp_notifier;
+typedef struct zcp_listener zcp_listener;
+
+struct zcp_notifier_options {
+	size_t sz;
+	uint32_t max_event_id;		/* ids go from 0 to this one, up to 65535; 0: 255 */
+	uint32_t max_listeners;		/* matched at once, up to 4096; 0: 64 */
+};
+
+/**
+ * Open a notifier of @topic. Topics of events have nothing to do with topics of messages of the same name. Blocks until the
+ * router answered, 5 s at most.
+ *
+ * Errors: -EINVAL topic or options; -EDQUOT a limit of the router; -ENOMEM; -EMFILE; -ENOTCONN router gone; -ETIMEDOUT;
+ * -EOWNERDEAD after fork.
+ */
+int zcp_notifier_open(zcp_notifier **notifier, zcp_node *node, const struct zcp_topic *topic, const struct zcp_notifier_options *options);
+
+/**
+ * Event @event_id has happened. Never blocks; makes a system call only for listeners that sleep and have asked for it. What
+ * the caller has written before, in memory that it shares with a listener, that one sees when it has taken the event.
+ * Returns the number of listeners connected. Errors: -ERANGE larger than max_event_id; -EOWNERDEAD after fork.
+ */
+int zcp_notifier_notify(zcp_notifier *notifier, uint32_t event_id);
+
+/** Number of listeners connected now. */
+int zcp_notifier_listeners(zcp_notifier *notifier);
+
+/** Wait until at least @listeners are connected. Returns their number; -ETIMEDOUT; -ENOTCONN the node is lost for good; -EOWNERDEAD. */
+int zcp_notifier_wait(zcp_notifier *notifier, int listeners, int64_t timeout);
+
+/** The endpoint's id. */
+uint64_t zcp_notifier_id(const zcp_notifier *notifier);
+
+/** Close. NULL is fine. What was counted can still be taken by listeners that were connected. */
+void zcp_notifier_close(zcp_notifier *notifier);
+
+struct zcp_listener_options {
+	size_t sz;
+	uint32_t max_event_id;		/* up to 65535; 0: 255. Larger ids of a notifier are not heard */
+	uint32_t max_notifiers;		/* connected at once, up to 4096; 0: 64 */
+	const uint32_t *event_ids;	/* the ids to listen to, n_event_ids of them; NULL: all */
+	size_t n_event_ids;
+};
+
+/**
+ * Open a listener of @topic. Of notifiers that are there it hears what happens from then on, of those that come later
+ * everything. Blocks until the router answered, 5 s at most.
+ *
+ * Errors: as zcp_notifier_open(); -ERANGE one of event_ids is larger than max_event_id.
+ */
+int zcp_listener_open(zcp_listener **listener, zcp_node *node, const struct zcp_topic *topic, const struct zcp_listener_options *options);
+
+/**
+ * Take one event id that has happened since it was taken last, into *event_id, and into *count (may be NULL) how often, by
+ * whichever notifiers. All ids get their turn. Never blocks. Errors: -EAGAIN nothing has happened; -EOWNERDEAD after fork.
+ */
+int zcp_listener_take(zcp_listener *listener, uint32_t *event_id, uint64_t *count);
+
+/** Sleep until an event can be taken. 0; -ETIMEDOUT; -EOWNERDEAD after fork. */
+int zcp_listener_wait(zcp_listener *listener, int64_t timeout);
+
+/** For poll, epoll, io_uring: readable until zcp_listener_take() says -EAGAIN. It stays the listener's; do not read it. */
+int zcp_listener_fd(zcp_listener *listener);
+
+/** Number of notifiers connected now. */
+int zcp_listener_notifiers(zcp_listener *listener);
+
+/** The endpoint's id. */
+uint64_t zcp_listener_id(const zcp_listener *listener);
+
+/** Close. NULL is fine. */
+void zcp_listener_close(zcp_listener *listener);
+
 /* ---- watch ------------------------------------------------------------------------------------------------------- */
 
 typedef struct zcp_watch zcp_watch;
@@ -526,6 +608,8 @@ enum zcp_role {
 	ZCP_SUBSCRIBER = 2,
 	ZCP_SERVER = 3,
 	ZCP_CLIENT = 4,
+	ZCP_NOTIFIER = 5,
+	ZCP_LISTENER = 6,
 };
 
 struct zcp_watch_event {
@@ -597,6 +681,7 @@ enum zcp_ready_kind {
 	ZCP_READY_TIMER = 5,
 	ZCP_READY_SERVER = 6,
 	ZCP_READY_CLIENT = 7,
+	ZCP_READY_LISTENER = 8,
 };
 
 /** A member of a wait set that is ready. */
@@ -604,7 +689,7 @@ struct zcp_ready {
 	void *user;			/* as given when it was added */
 	uint32_t events;		/* as in poll(2): POLLIN: there is something; POLLHUP: there never will be again; of an fd what is true of it */
 	uint32_t kind;			/* enum zcp_ready_kind */
-	void *object;			/* the zcp_subscriber, zcp_server, zcp_client, zcp_watch or zcp_node; else NULL */
+	void *object;			/* the zcp_subscriber, zcp_server, zcp_client, zcp_listener, zcp_watch or zcp_node; else NULL */
 	int32_t fd;			/* the descriptor that was added; else -1 */
 	int32_t timer;			/* the timer's id; else 0 */
 	uint64_t expirations;		/* of a timer, since it was reported last; else 0 */
@@ -638,6 +723,9 @@ int zcp_waitset_add_server(zcp_waitset *waitset, zcp_server *server, void *user)
  * timeout. Otherwise as zcp_waitset_add_subscriber().
  */
 int zcp_waitset_add_client(zcp_waitset *waitset, zcp_client *client, void *user);
+
+/** Add a listener: ready until zcp_listener_take() finds nothing. Otherwise as zcp_waitset_add_subscriber(). */
+int zcp_waitset_add_listener(zcp_waitset *waitset, zcp_listener *listener, void *user);
 
 /**
  * Add a watch: ready until zcp_watch_take() finds nothing; POLLHUP when its node was evicted. Otherwise as
@@ -686,6 +774,8 @@ int zcp_waitset_remove_subscriber(zcp_waitset *waitset, zcp_subscriber *subscrib
 int zcp_waitset_remove_server(zcp_waitset *waitset, zcp_server *server);
 /** As zcp_waitset_remove_subscriber(). */
 int zcp_waitset_remove_client(zcp_waitset *waitset, zcp_client *client);
+/** As zcp_waitset_remove_subscriber(). */
+int zcp_waitset_remove_listener(zcp_waitset *waitset, zcp_listener *listener);
 /** As zcp_waitset_remove_subscriber(). */
 int zcp_waitset_remove_watch(zcp_waitset *waitset, zcp_watch *watch);
 /** As zcp_waitset_remove_subscriber(). Subscribers and watches of the node that are members keep it dispatched. */

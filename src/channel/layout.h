@@ -26,6 +26,7 @@
 #define CHANNEL_NEEDS_FENCE (1u << 0)	/* no membarrier in this process: it fences, and partners towards it */
 #define CHANNEL_TICKS (1u << 1)		/* timestamps are raw ticks (common/clock.h), not nanoseconds */
 #define CHANNEL_RELIABLE (1u << 2)
+#define CHANNEL_COUNTERS (1u << 3)	/* the ring is no ring but an array of counters (counters.h) */
 
 /* ---- data segment ------------------------------------------------------------------------------------------------ */
 

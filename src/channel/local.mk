@@ -6,6 +6,8 @@ noinst_LTLIBRARIES += libzcp_channel.la
 libzcp_channel_la_SOURCES = \
 	src/channel/barrier.c \
 	src/channel/barrier.h \
+	src/channel/counters.c \
+	src/channel/counters.h \
 	src/channel/geometry.c \
 	src/channel/geometry.h \
 	src/channel/layout.h \

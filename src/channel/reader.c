@@ -92,6 +92,8 @@ int channel_reader_init(struct channel_reader *reader, const void *segment, uint
 	reader->segment = segment;
 	reader->header = segment;
 	flags = *(const volatile uint32_t *)&reader->header->flags;
+	if (!(flags & CHANNEL_COUNTERS) != !options->counters)
+		return -EPROTO;
 	reader->ring = reader->segment + reader->geometry.ring_offset;
 	reader->mask = reader->geometry.ring_slots - 1;
 	reader->slot_shift = (uint32_t)__builtin_ctz(reader->geometry.slot_bytes);
@@ -110,6 +112,9 @@ int channel_reader_init(struct channel_reader *reader, const void *segment, uint
 	reader->cur = first_sequence(reader, options, head);
 	reader->stored = reader->first = reader->cur;
 	reader->limit = options->from_start || options->lossy ? UINT64_MAX : head;
+	/* behind everything: nothing is ever ready, nor is there anything to consume */
+	if (options->counters)
+		reader->cur = reader->stored = UINT64_MAX;
 
 	reader->lane = (void *)((unsigned char *)page + LANE_PAGE_FIRST + lane * lane_stride(max_held));
 	for (uint32_t k = 0; k < max_held; k++)

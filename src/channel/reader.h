@@ -26,6 +26,7 @@ struct reader_options {
 	bool from_start;	/* we were there before the writer: begin at its first message, count every loss */
 	uint32_t history;	/* else: begin this many messages back */
 	bool lossy;		/* the writer never waits for this lane */
+	bool counters;		/* for counters.h: the writer's has to be one, and no message is ever taken */
 	unsigned char *copies;	/* max_held areas of copies_stride bytes, for copies; NULL without pools */
 	uint64_t copies_stride;
 };

@@ -64,6 +64,7 @@ enum writer_stamp {
 struct writer_options {
 	uint64_t endpoint, node;
 	bool reliable;
+	bool counters;			/* for counters.h; nothing is published */
 	enum writer_stamp stamp;
 	writer_ring_fn ring;		/* write a reader's doorbell; must not call back into the writer */
 	void *ring_context;

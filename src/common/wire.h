@@ -40,6 +40,8 @@
  * and then opens, as above, a publisher that names it in `to`, and itself in `from`: the client one for requests, with role
  * REQUEST, the server one for responses. Such a publisher is matched with that subscriber and nobody else.
  *
+ * A notifier is a publisher, and a listener a subscriber, with role EVENT; they are matched like those of role DATA.
+ *
  * A router that was restarted knows nothing. Its nodes come back and hand their segments over again; nothing that
  * was mapped before is mapped anew, and data flows all the time:
  *
@@ -182,6 +184,7 @@ enum wire_role {
 	WIRE_ROLE_DATA = 0,
 	WIRE_ROLE_REQUEST = 1,		/* subscriber: a server */
 	WIRE_ROLE_RESPONSE = 2,		/* subscriber: a client */
+	WIRE_ROLE_EVENT = 3,		/* publisher: a notifier; subscriber: a listener */
 };
 
 struct wire_endpoint_open {
@@ -192,7 +195,7 @@ struct wire_endpoint_open {
 	uint32_t n_lanes;		/* subscriber: publishers at once, 1..4096 */
 	uint32_t history;		/* subscriber: messages wanted from before it joined */
 	uint32_t role;			/* enum wire_role */
-	uint64_t to, from;		/* publisher of a role but DATA: the one subscriber that it is for, and its own node's that answers */
+	uint64_t to, from;		/* publisher of requests or responses: the one subscriber that it is for, and its own node's that answers */
 	struct wire_topic topic;
 	struct wire_type_info type;
 	struct wire_type_info peer_type;	/* server: of responses; client: of requests */
@@ -378,6 +381,8 @@ struct wire_goodbye {
 
 #define WIRE_WATCH_SERVER 3u	/* in wire_watch_event.role, beside enum wire_endpoint_kind */
 #define WIRE_WATCH_CLIENT 4u
+#define WIRE_WATCH_NOTIFIER 5u
+#define WIRE_WATCH_LISTENER 6u
 
 #define WIRE_WATCH_EXISTING (1u << 0)	/* begin with APPEARED events for everything that is there */
 #define WIRE_WATCH_NO_NODES (1u << 1)	/* endpoints only */

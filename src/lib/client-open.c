@@ -137,7 +137,7 @@ static const struct endpoint_operations operations = {
 	.tick = client_tick,
 };
 
-static const struct subscriber_hooks hooks = { exchange_looked, exchange_drained, client_ready };
+static const struct subscriber_hooks hooks = { NULL, exchange_looked, exchange_drained, client_ready };
 
 static struct zcp_client *allocate(struct zcp_node *node, const struct wire_endpoint_open *message, const struct zcp_client_options *o)
 {

@@ -70,6 +70,7 @@ static int prepare(struct zcp_subscriber *s, struct lane *lane, const struct wir
 		.from_start = m->flags & WIRE_MATCH_FROM_START,
 		.history = s->history,
 		.lossy = m->flags & WIRE_MATCH_LOSSY,
+		.counters = s->hooks && s->hooks->counters,
 	};
 	int r;
 
@@ -83,7 +84,7 @@ static int prepare(struct zcp_subscriber *s, struct lane *lane, const struct wir
 	r = channel_reader_init(&lane->reader, lane->match.segment, m->segment_bytes, s->endpoint.segment, s->max_publishers,
 				s->max_held, lane->index, &options);
 	if (r == 0)
-		r = map_copies(lane, &lane->reader.geometry, s->max_held);
+		r = options.counters ? s->hooks->counters(s, lane) : map_copies(lane, &lane->reader.geometry, s->max_held);
 	if (r < 0)
 		match_deinit(&lane->match);
 	return r;
@@ -245,6 +246,7 @@ void lane_drop(struct zcp_subscriber *s, struct lane *lane)
 	match_deinit(&lane->match);
 	if (lane->copies)
 		lane_free_copies(lane);
+	free(lane->seen);
 	free(lane);
 }
 
@@ -297,7 +299,7 @@ void subscriber_look_at_news(struct zcp_subscriber *s)
 		}
 	}
 	pthread_mutex_unlock(&s->endpoint.node->lock);
-	if (s->hooks)
+	if (s->hooks && s->hooks->looked)
 		s->hooks->looked(s);
 	if (s->n_gone)
 		subscriber_drop_drained(s);

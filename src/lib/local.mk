@@ -27,9 +27,11 @@ libzcp_lib_la_SOURCES = \
 	src/lib/fork.c \
 	src/lib/fork.h \
 	src/lib/lane.c \
+	src/lib/listener.c \
 	src/lib/node-open.c \
 	src/lib/node.c \
 	src/lib/node.h \
+	src/lib/notifier.c \
 	src/lib/options.c \
 	src/lib/options.h \
 	src/lib/publisher.c \

@@ -211,6 +211,7 @@ int publisher_set_up(struct zcp_publisher *p, const struct channel_geometry *geo
 		.endpoint = p->endpoint.id,
 		.node = p->endpoint.node->id,
 		.reliable = reliable,
+		.counters = p->counters,
 		.stamp = stamp,
 		.ring = ring,
 		.ring_context = p,
@@ -303,16 +304,34 @@ static int open_once(struct zcp_publisher **publisher, struct zcp_node *node, st
 
 	if (!p)
 		return error_note(-ENOMEM, "no memory for a publisher");
+	p->counters = message->role == WIRE_ROLE_EVENT;
 	r = open_publisher(p, message, o);
 	if (r == 0)
 		*publisher = p;
 	return r;
 }
 
+/* Again with the next router, if this one is gone. */
+static int open_in_time(struct zcp_publisher **publisher, struct zcp_node *node, struct wire_endpoint_open *message,
+			const struct zcp_publisher_options *o)
+{
+	uint64_t deadline = clock_now_ns() + (uint64_t)CONTROL_TIMEOUT_NS;
+	int r;
+
+	do {
+		r = open_once(publisher, node, message, o);
+	} while (r == -ENOTCONN && node_await_joined(node, deadline));
+	return r;
+}
+
+int publisher_open_counters(struct zcp_publisher **publisher, struct zcp_node *node, struct wire_endpoint_open *message)
+{
+	return open_in_time(publisher, node, message, &(struct zcp_publisher_options){ .no_timestamps = true });
+}
+
 int zcp_publisher_open(struct zcp_publisher **publisher, struct zcp_node *node, const struct zcp_topic *topic,
 		       const struct zcp_publisher_options *options)
 {
-	uint64_t deadline = clock_now_ns() + (uint64_t)CONTROL_TIMEOUT_NS;
 	struct wire_endpoint_open message;
 	struct zcp_publisher_options o;
 	int r;
@@ -321,12 +340,7 @@ int zcp_publisher_open(struct zcp_publisher **publisher, struct zcp_node *node, 
 	if (forked_since(node->fork_generation))
 		return error_forked();
 	r = prepare(&message, topic, &o, options);
-	if (r < 0)
-		return r;
-	do {
-		r = open_once(publisher, node, &message, &o);
-	} while (r == -ENOTCONN && node_await_joined(node, deadline));
-	return r;
+	return r < 0 ? r : open_in_time(publisher, node, &message, &o);
 }
 
 /* ---- close ------------------------------------------------------------------------------------------------------- */

@@ -19,6 +19,8 @@ struct zcp_publisher {
 	uint64_t dry_said_ns;		/* when the router was told last that the pool is dry */
 	bool expects_anew;		/* n_anew is what to expect from now on. Under lock */
 	uint32_t n_anew;
+	bool counters;			/* of a notifier */
+	uint32_t max_event_id;
 	struct grave *grave;		/* allocated ahead: closing with open loans must not fail */
 };
 
@@ -35,6 +37,9 @@ struct subscriber_match {
  */
 struct zcp_publisher *publisher_new(struct zcp_node *node, struct endpoint *parent, bool reliable, int64_t timeout_ns);
 int publisher_set_up(struct zcp_publisher *p, const struct channel_geometry *geometry, bool reliable, enum writer_stamp stamp);
+
+/* For notifiers (notifier.c): open one whose channel is counters. Blocks as zcp_publisher_open(). */
+int publisher_open_counters(struct zcp_publisher **publisher, struct zcp_node *node, struct wire_endpoint_open *message);
 void publisher_free(struct zcp_publisher *p);
 
 /* Whether the router wants ticks for timestamps. Under lock. */

@@ -119,7 +119,7 @@ static const struct endpoint_operations operations = {
 	.introduced = exchange_introduced,
 };
 
-static const struct subscriber_hooks hooks = { exchange_looked, exchange_drained, NULL };
+static const struct subscriber_hooks hooks = { NULL, exchange_looked, exchange_drained, NULL };
 
 static int open_once(struct zcp_server **server, struct zcp_node *node, struct wire_endpoint_open *message,
 		     const struct geometry_request *wish, const struct zcp_server_options *o)

@@ -117,7 +117,7 @@ int subscriber_open(struct zcp_subscriber *s, struct wire_endpoint_open *message
 	lane_page_init(s->endpoint.segment, s->max_publishers, s->max_held, s->endpoint.id);
 	r = endpoint_ready(&s->endpoint, &request, n_pending);
 	/* a server that one client does not fit is open all the same */
-	if (r == 0 && !s->hooks)
+	if (r == 0 && (!s->hooks || s->hooks->counters))
 		r = check_refusal(s);
 	if (r < 0 && subscriber_close(s))
 		subscriber_leave(s);

@@ -28,6 +28,8 @@ struct lane {
 	struct channel_reader reader;
 	uint64_t from;			/* client or server whose channel this is, or 0 */
 	struct connection *connection;	/* the owner's: the same, found */
+	uint64_t *seen;			/* listener: counters as they were, or NULL */
+	uint64_t seen_head;
 	uint32_t index;			/* in the lane page */
 	bool gone, drained;		/* owner's view */
 	bool slow;			/* drained, or has copies: a release has more to do than to unpin */
@@ -57,9 +59,10 @@ struct held {
 };
 static_assert(sizeof(struct held) == 256, "see reserved");
 
-/* What a client or server (exchange.h) wants to know of the subscriber it is built on. The owner's thread. */
+/* What a client or server (exchange.h) or a listener wants to know of the subscriber it is built on. The owner's thread, but for counters. */
 struct subscriber_hooks {
-	void (*looked)(struct zcp_subscriber *s);			/* news was taken in */
+	int (*counters)(struct zcp_subscriber *s, struct lane *lane);	/* not NULL: channels are counters. Prepare @lane. The node's thread, under lock */
+	void (*looked)(struct zcp_subscriber *s);			/* news was taken in; may be NULL */
 	void (*drained)(struct zcp_subscriber *s, struct lane *lane);	/* the lane's publisher is gone and nothing is left */
 	bool (*ready)(struct zcp_subscriber *s);			/* whether there is something to take besides messages */
 };

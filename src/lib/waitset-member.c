@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * waitset-member.c - what of zcp can be in a wait set: subscribers, servers, clients, nodes; and what all kinds share
+ * waitset-member.c - what of zcp can be in a wait set: subscribers, servers, clients, listeners, nodes; and what all kinds share
  *
  * An object of a node without a thread brings that node along, as an entry of its own which counts the objects that
  * need it. The user may add the node besides, to hear of it; it is the same entry then, `wanted`. A node may be
@@ -264,7 +264,7 @@ void waitset_endpoint_closed(struct endpoint *ep)
 	waitset_closed(ep->waiter, what);
 }
 
-/* ---- subscribers, and servers and clients, which are built on one -------------------------------------------------- */
+/* ---- subscribers, and what is built on one -------------------------------------------------- */
 
 static uint32_t subscriber_peek(struct waitset_entry *e)
 {
@@ -290,6 +290,8 @@ static const struct waitset_operations subscriber_member = { ZCP_READY_SUBSCRIBE
 static const struct waitset_operations server_member = { ZCP_READY_SERVER, "server", subscriber_peek, subscriber_cool, NULL };
 static const struct waitset_operations client_member = { ZCP_READY_CLIENT, "client", subscriber_peek, subscriber_cool, NULL };
 
+static const struct waitset_operations listener_member = { ZCP_READY_LISTENER, "listener", subscriber_peek, subscriber_cool, NULL };
+
 static int add(struct zcp_waitset *ws, const struct waitset_operations *operations, struct zcp_subscriber *s, void *user)
 {
 	int r = waitset_add_endpoint(ws, operations, &s->endpoint, s, user);
@@ -305,7 +307,7 @@ int zcp_waitset_add_subscriber(struct zcp_waitset *waitset, struct zcp_subscribe
 	return add(waitset, &subscriber_member, subscriber, user);
 }
 
-/* Servers and clients begin with their subscriber. */
+/* Servers, clients and listeners begin with their subscriber. */
 int zcp_waitset_add_server(struct zcp_waitset *waitset, struct zcp_server *server, void *user)
 {
 	return add(waitset, &server_member, (struct zcp_subscriber *)(void *)server, user);
@@ -318,6 +320,16 @@ int zcp_waitset_add_client(struct zcp_waitset *waitset, struct zcp_client *clien
 	if (r == 0)
 		client_want_ticks(client);
 	return r;
+}
+
+int zcp_waitset_add_listener(struct zcp_waitset *waitset, struct zcp_listener *listener, void *user)
+{
+	return add(waitset, &listener_member, (struct zcp_subscriber *)(void *)listener, user);
+}
+
+int zcp_waitset_remove_listener(struct zcp_waitset *waitset, struct zcp_listener *listener)
+{
+	return waitset_remove_endpoint(waitset, (struct endpoint *)(void *)listener);
 }
 
 int zcp_waitset_remove_server(struct zcp_waitset *waitset, struct zcp_server *server)

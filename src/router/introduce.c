@@ -8,6 +8,11 @@
 
 #include "router/peer.h"
 
+static bool is_request_role(uint32_t role)
+{
+	return role == WIRE_ROLE_REQUEST || role == WIRE_ROLE_RESPONSE;
+}
+
 static uint32_t other_role(uint32_t role)
 {
 	return role == WIRE_ROLE_REQUEST ? WIRE_ROLE_RESPONSE : WIRE_ROLE_REQUEST;
@@ -16,15 +21,15 @@ static uint32_t other_role(uint32_t role)
 int introduce_check_role(const struct wire_endpoint_open *open, struct refusal *refusal)
 {
 	bool is_server = open->kind == WIRE_SUBSCRIBER && open->role == WIRE_ROLE_REQUEST;
-	bool is_channel = open->kind == WIRE_PUBLISHER && open->role != WIRE_ROLE_DATA;
+	bool is_channel = open->kind == WIRE_PUBLISHER && is_request_role(open->role);
 
-	if (open->role > WIRE_ROLE_RESPONSE)
+	if (open->role > WIRE_ROLE_EVENT)
 		return violate(refusal, -EPROTO, "ENDPOINT_OPEN has the unknown role %u", open->role);
 	if (!open->to != !is_channel || !open->from != !is_channel)
 		return violate(refusal, -EPROTO, "ENDPOINT_OPEN says whom it is for, or does not say it, in role %u", open->role);
 	if (open->flags & WIRE_ENDPOINT_SHARED && !is_server)
 		return refuse(refusal, -EINVAL, "shared is a flag of servers only");
-	if (open->peer_type.name[0] && (is_channel || open->role == WIRE_ROLE_DATA))
+	if (open->peer_type.name[0] && (is_channel || !is_request_role(open->role)))
 		return refuse(refusal, -EINVAL, "only clients and servers have two types");
 	if (is_channel && open->geometry.max_lanes != 1)
 		return refuse(refusal, -EINVAL, "a channel between a client and a server has one lane, not %u", open->geometry.max_lanes);
@@ -122,7 +127,7 @@ static int check_channel(struct router *router, const struct node *node, const s
 int introduce_check(struct router *router, const struct node *node, const struct wire_endpoint_open *open, bool resuming,
 		    struct refusal *refusal)
 {
-	if (open->role == WIRE_ROLE_DATA)
+	if (!is_request_role(open->role))
 		return 0;
 	if (open->kind == WIRE_PUBLISHER)
 		return check_channel(router, node, open, resuming, refusal);
@@ -175,7 +180,7 @@ static uint32_t introduce_all(struct router *router, const struct endpoint *endp
 	const struct endpoint *other;
 	uint32_t n = 0;
 
-	if (role == WIRE_ROLE_DATA || endpoint->kind != WIRE_SUBSCRIBER)
+	if (!is_request_role(role) || endpoint->kind != WIRE_SUBSCRIBER)
 		return 0;
 	topic = registry_find_topic(&router->registry, &endpoint->topic->key.name, other_role(role));
 	if (!topic)

@@ -287,7 +287,7 @@ static int add_endpoint(struct registry *registry, struct endpoint **endpointp, 
 	if (!topic)
 		return no_memory(refusal);
 	/* what clients and servers carry is compared when they are introduced: a topic of theirs has two types */
-	r = open->role == WIRE_ROLE_DATA ? check_type(topic, &open->type, refusal) : 0;
+	r = open->role == WIRE_ROLE_DATA || open->role == WIRE_ROLE_EVENT ? check_type(topic, &open->type, refusal) : 0;
 	if (r)
 		goto fail_topic;
 	r = view_take_row(&registry->view->endpoint_rows, &row, "endpoints", "--max-endpoints", refusal);

@@ -76,6 +76,8 @@ static uint32_t role_of(const struct endpoint *endpoint)
 		return WIRE_WATCH_SERVER;
 	case WIRE_ROLE_RESPONSE:
 		return WIRE_WATCH_CLIENT;
+	case WIRE_ROLE_EVENT:
+		return endpoint->kind == WIRE_PUBLISHER ? WIRE_WATCH_NOTIFIER : WIRE_WATCH_LISTENER;
 	default:
 		return endpoint->kind;
 	}

@@ -32,7 +32,7 @@ enum { KIND, ID, PID, NODE, MODE, QUEUE, PAYLOAD, TYPE, PEERS, N_COLUMNS };
 /* Towards whom data flows: between a client and a server it does so both ways, and the client begins. */
 static const char *arrow(enum zcp_role role)
 {
-	return role == ZCP_PUBLISHER || role == ZCP_CLIENT ? "->" : "<-";
+	return role == ZCP_PUBLISHER || role == ZCP_CLIENT || role == ZCP_NOTIFIER ? "->" : "<-";
 }
 
 /* "12, 13", or "nobody" */
@@ -74,13 +74,13 @@ static void add_endpoint(struct table *table, const struct snapshot *s, const st
 	table_cell(table, ID, "%" PRIu64, e->id);
 	table_cell(table, PID, "pid %" PRIu32, node->pid);
 	table_cell(table, NODE, "%s", node->name);
-	if (e->kind == WIRE_PUBLISHER) {
+	if (role == ZCP_PUBLISHER) {
 		table_cell(table, MODE, "%s", e->flags & WIRE_ENDPOINT_RELIABLE ? "reliable" : "lossy");
 		table_cell(table, QUEUE, e->history ? "depth %" PRIu32 ", history %" PRIu32 : "depth %" PRIu32,
 			   e->depth, e->history);
 		table_cell(table, PAYLOAD, "up to %s", text_bytes(e->payload_max, number));
 	} else {
-		if (e->flags & WIRE_ENDPOINT_LOSSY)
+		if (role == ZCP_SUBSCRIBER && e->flags & WIRE_ENDPOINT_LOSSY)
 			table_cell(table, MODE, "lossy");
 		if (e->flags & WIRE_ENDPOINT_SHARED)
 			table_cell(table, MODE, "load-balanced");
@@ -236,7 +236,7 @@ static json_t *endpoint_json(const struct snapshot *s, const struct directory_en
 		json_object_set_new(json, "reliable", json_boolean(e->flags & WIRE_ENDPOINT_RELIABLE));
 		json_object_set_new(json, "depth", json_integer(e->depth));
 		json_object_set_new(json, "payload_max", json_integer(e->payload_max));
-	} else {
+	} else if (role != ZCP_NOTIFIER && role != ZCP_LISTENER) {
 		if (role == ZCP_SUBSCRIBER)
 			json_object_set_new(json, "lossy", json_boolean(e->flags & WIRE_ENDPOINT_LOSSY));
 		if (role == ZCP_SERVER)
@@ -248,7 +248,11 @@ static json_t *endpoint_json(const struct snapshot *s, const struct directory_en
 
 static json_t *match_json(const struct snapshot *s, const struct directory_match *m)
 {
-	if (snapshot_role(snapshot_endpoint(s, m->publisher)) == ZCP_CLIENT)
+	enum zcp_role role = snapshot_role(snapshot_endpoint(s, m->publisher));
+
+	if (role == ZCP_NOTIFIER)
+		return json_pack("{s:I, s:I}", "notifier", (json_int_t)m->publisher, "listener", (json_int_t)m->subscriber);
+	if (role == ZCP_CLIENT)
 		return json_pack("{s:I, s:I}", "client", (json_int_t)m->publisher, "server", (json_int_t)m->subscriber);
 	return json_pack("{s:I, s:I, s:b}", "publisher", (json_int_t)m->publisher,
 			 "subscriber", (json_int_t)m->subscriber, "lossy", !!(m->flags & WIRE_MATCH_LOSSY));

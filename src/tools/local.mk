@@ -10,6 +10,8 @@ zcp_SOURCES = \
 	src/tools/cmd-call.c \
 	src/tools/cmd-info.c \
 	src/tools/cmd-list.c \
+	src/tools/cmd-listen.c \
+	src/tools/cmd-notify.c \
 	src/tools/cmd-pub.c \
 	src/tools/cmd-serve.c \
 	src/tools/cmd-sub.c \

@@ -73,6 +73,8 @@ int snapshot_compare_topics(const struct wire_topic *a, const struct wire_topic 
 
 enum zcp_role snapshot_role(const struct directory_endpoint *endpoint)
 {
+	if (endpoint->role == WIRE_ROLE_EVENT)
+		return endpoint->kind == WIRE_PUBLISHER ? ZCP_NOTIFIER : ZCP_LISTENER;
 	if (endpoint->kind == WIRE_PUBLISHER)
 		return ZCP_PUBLISHER;
 	return endpoint->role == WIRE_ROLE_REQUEST ? ZCP_SERVER : endpoint->role == WIRE_ROLE_RESPONSE ? ZCP_CLIENT : ZCP_SUBSCRIBER;
@@ -179,6 +181,11 @@ static void drop_channels(struct snapshot *s)
 	s->n_endpoints = n;
 }
 
+static bool is_caller(const struct directory_endpoint *endpoint)
+{
+	return endpoint->role == WIRE_ROLE_REQUEST || endpoint->role == WIRE_ROLE_RESPONSE;
+}
+
 /* Of a client and a server, connected when there is a match each way, one match stays. They are sorted. */
 static void join_pairs(struct snapshot *s)
 {
@@ -190,7 +197,7 @@ static void join_pairs(struct snapshot *s)
 
 		if (!end || !snapshot_endpoint(s, m->publisher))
 			continue;
-		if (end->role != WIRE_ROLE_DATA && (!i || compare_matches(m, m - 1)))
+		if (is_caller(end) && (!i || compare_matches(m, m - 1)))
 			continue;
 		s->matches[n++] = *m;
 	}

@@ -199,6 +199,7 @@ const char *tool_role_name(uint32_t role)
 {
 	static const char *const names[] = {
 		[ZCP_PUBLISHER] = "publisher", [ZCP_SUBSCRIBER] = "subscriber", [ZCP_SERVER] = "server", [ZCP_CLIENT] = "client",
+		[ZCP_NOTIFIER] = "notifier", [ZCP_LISTENER] = "listener",
 	};
 
 	return role && role < sizeof(names) / sizeof(*names) ? names[role] : "endpoint";

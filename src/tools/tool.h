@@ -39,6 +39,8 @@ int cmd_bench(int argc, char **argv);
 int cmd_call(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_list(int argc, char **argv);
+int cmd_listen(int argc, char **argv);
+int cmd_notify(int argc, char **argv);
 int cmd_pub(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_sub(int argc, char **argv);
@@ -90,7 +92,7 @@ struct tool_topic {
 };
 bool tool_parse_topic(const char *text, struct tool_topic *topic);
 
-/* "publisher", "subscriber", "server", "client", or "endpoint" for what this version doesn't know; @role: enum zcp_role. */
+/* "publisher", "subscriber", "server", "client", "notifier", "listener", or "endpoint" for what this version doesn't know; @role: enum zcp_role. */
 const char *tool_role_name(uint32_t role);
 
 /* "SIGSEGV", or "signal 34". */

@@ -27,6 +27,8 @@ static const struct command commands[] = {
 	{ "sub", "subscribe: print messages, or write their bytes", cmd_sub },
 	{ "call", "ask a server, and print what it answers", cmd_call },
 	{ "serve", "answer requests by running a command for each", cmd_serve },
+	{ "notify", "say that something has happened", cmd_notify },
+	{ "listen", "print events as they happen", cmd_listen },
 	{ "watch", "nodes and endpoints as they come and go, and why", cmd_watch },
 	{ "bench", "measure latency and throughput on this machine", cmd_bench },
 };

@@ -12,6 +12,7 @@ tool_tests = \
 	tests/integration/test-zcp-autostart.sh \
 	tests/integration/test-zcp-bytes.sh \
 	tests/integration/test-zcp-call.sh \
+	tests/integration/test-zcp-events.sh \
 	tests/integration/test-zcp-ends.sh \
 	tests/integration/test-zcp-info.sh \
 	tests/integration/test-zcp-list.sh \
@@ -28,6 +29,7 @@ lib_tests = \
 	tests/integration/test-lib-death \
 	tests/integration/test-lib-call \
 	tests/integration/test-lib-call-ends \
+	tests/integration/test-lib-events \
 	tests/integration/test-lib-exit \
 	tests/integration/test-lib-lanes \
 	tests/integration/test-lib-restart \
@@ -43,7 +45,7 @@ check_PROGRAMS += $(lib_tests)
 TESTS += $(lib_tests)
 
 TSAN_TESTS += tests/integration/test-lib-call tests/integration/test-lib-call-ends tests/integration/test-lib-threads tests/integration/test-lib-restart tests/integration/test-lib-watch
-TSAN_TESTS += tests/integration/test-lib-waitset tests/integration/test-lib-waitset-many tests/integration/test-lib-waitset-members
+TSAN_TESTS += tests/integration/test-lib-events tests/integration/test-lib-waitset tests/integration/test-lib-waitset-many tests/integration/test-lib-waitset-members
 
 # The same suites with the router on epoll, and a router that io_uring is refused.
 dist_check_SCRIPTS += tests/integration/test-lib-on-epoll.sh
@@ -70,6 +72,10 @@ tests_integration_test_lib_call_ends_LDADD = $(LIB_TEST_LDADD)
 tests_integration_test_lib_call_SOURCES = tests/integration/test-lib-call.c tests/integration/call-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_call_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_call_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_events_SOURCES = tests/integration/test-lib-events.c $(WAITSET_HELPER)
+tests_integration_test_lib_events_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_events_LDADD = $(LIB_TEST_LDADD)
 
 tests_integration_test_lib_exit_SOURCES = tests/integration/test-lib-exit.c tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_exit_CPPFLAGS = $(TEST_CPPFLAGS)

@@ -60,6 +60,7 @@ tests_unit_test_wire_LDADD = $(TEST_LDADD) libzcp_common.la
 CHANNEL_TESTS = \
 	tests/unit/test-channel-threads \
 	tests/unit/test-geometry \
+	tests/unit/test-counters \
 	tests/unit/test-reader \
 	tests/unit/test-retire \
 	tests/unit/test-writer
@@ -75,6 +76,10 @@ tests_unit_test_channel_threads_LDADD = $(CHANNEL_TEST_LDADD)
 tests_unit_test_geometry_SOURCES = tests/unit/test-geometry.c
 tests_unit_test_geometry_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_geometry_LDADD = $(CHANNEL_TEST_LDADD)
+
+tests_unit_test_counters_SOURCES = tests/unit/test-counters.c
+tests_unit_test_counters_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_counters_LDADD = $(CHANNEL_TEST_LDADD)
 
 tests_unit_test_reader_SOURCES = tests/unit/test-reader.c tests/unit/channel-fixture.h
 tests_unit_test_reader_CPPFLAGS = $(TEST_CPPFLAGS)
