@@ -116,11 +116,13 @@ router_tests = \
 	tests/integration/test-router-exit \
 	tests/integration/test-router-still \
 	tests/integration/test-router-limits \
+	tests/integration/test-router-introduce \
 	tests/integration/test-router-match \
 	tests/integration/test-router-refused-uring \
 	tests/integration/test-router-protocol \
 	tests/integration/test-router-claims \
 	tests/integration/test-router-watch \
+	tests/integration/test-router-reintroduce \
 	tests/integration/test-router-resume
 
 check_PROGRAMS += $(router_tests)
@@ -147,6 +149,10 @@ tests_integration_test_router_limits_SOURCES = tests/integration/test-router-lim
 tests_integration_test_router_limits_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_limits_LDADD = $(ROUTER_TEST_LDADD)
 
+tests_integration_test_router_introduce_SOURCES = tests/integration/test-router-introduce.c $(ROUTER_HELPER)
+tests_integration_test_router_introduce_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_router_introduce_LDADD = $(ROUTER_TEST_LDADD)
+
 tests_integration_test_router_match_SOURCES = tests/integration/test-router-match.c $(ROUTER_HELPER)
 tests_integration_test_router_match_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_match_LDADD = $(ROUTER_TEST_LDADD)
@@ -155,6 +161,10 @@ RESUME_HELPER = tests/integration/resume-helper.c tests/integration/resume-helpe
 tests_integration_test_router_claims_SOURCES = tests/integration/test-router-claims.c $(RESUME_HELPER)
 tests_integration_test_router_claims_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_claims_LDADD = $(ROUTER_TEST_LDADD)
+
+tests_integration_test_router_reintroduce_SOURCES = tests/integration/test-router-reintroduce.c $(RESUME_HELPER)
+tests_integration_test_router_reintroduce_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_router_reintroduce_LDADD = $(ROUTER_TEST_LDADD)
 
 tests_integration_test_router_resume_SOURCES = tests/integration/test-router-resume.c $(RESUME_HELPER)
 tests_integration_test_router_resume_CPPFLAGS = $(TEST_CPPFLAGS)
