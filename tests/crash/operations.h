@@ -10,6 +10,7 @@
 #define ON_LOSSY 1u
 #define ON_RELIABLE 2u
 #define ON_BOTH 3u
+#define ON_CALLS 4u
 
 struct operation {
 	const char *name;
@@ -24,7 +25,7 @@ struct operation {
 	void (*after)(struct side *side);
 };
 
-extern const struct operation operations[];
-extern const unsigned int n_operations;
+extern const struct operation operations[], call_operations[];
+extern const unsigned int n_operations, n_call_operations;
 
 #endif

@@ -50,7 +50,7 @@ static _Noreturn void ended(int status)
 static void say_where(const struct run *run, enum step_unit unit, uint64_t k)
 {
 	static char what[80];
-	int n = snprintf(what, sizeof(what), "%s/%s ", run->operation->name, run->side->reliable ? "reliable" : "lossy");
+	int n = snprintf(what, sizeof(what), "%s/%s ", run->operation->name, run->side->name);
 
 	if (k == UINT64_MAX)
 		snprintf(what + n, sizeof(what) - (size_t)n, "at its end");
@@ -107,13 +107,13 @@ static void try_unit(struct run *run, enum step_unit unit, bool all)
 
 	for (uint64_t i = 0; i < n; i++) {
 		if (isatty(STDERR_FILENO))
-			fprintf(stderr, "\r%s/%s %llu/%llu \033[K", run->operation->name, run->side->reliable ? "reliable" : "lossy",
+			fprintf(stderr, "\r%s/%s %llu/%llu \033[K", run->operation->name, run->side->name,
 				(unsigned long long)i, (unsigned long long)n);
 		kill_after(run, unit, i * total / n);
 	}
 	if (isatty(STDERR_FILENO))
 		fprintf(stderr, "\r\033[K");
-	printf("%s/%s: %llu of %llu %s, %.1f s\n", run->operation->name, run->side->reliable ? "reliable" : "lossy", (unsigned long long)n,
+	printf("%s/%s: %llu of %llu %s, %.1f s\n", run->operation->name, run->side->name, (unsigned long long)n,
 	       (unsigned long long)total, unit == STEP_SYSCALL ? "system call stops" : "instructions",
 	       (double)(clock_now_ns() - begin) / 1e9);
 	fflush(stdout);
@@ -126,7 +126,7 @@ static bool is_meant(const char *argument, const struct run *run)
 
 	if (strncmp(argument, run->operation->name, n) != 0)
 		return false;
-	return !argument[n] || (argument[n] == '/' && strcmp(argument + n + 1, run->side->reliable ? "reliable" : "lossy") == 0);
+	return !argument[n] || (argument[n] == '/' && strcmp(argument + n + 1, run->side->name) == 0);
 }
 
 static void stay_here(void)
@@ -136,6 +136,27 @@ static void stay_here(void)
 	CPU_ZERO(&set);
 	CPU_SET((size_t)sched_getcpu(), &set);
 	sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* Of @table those that @only means, at all places or at @k. How many they are. */
+static unsigned int try_all(const struct operation *table, unsigned int n, bool all, const char *only, const char *k)
+{
+	unsigned int n_meant = 0;
+
+	for (unsigned int i = 0; i < N_SIDES * n; i++) {
+		struct run run = { &table[i / N_SIDES], &sides[i % N_SIDES] };
+
+		if (!(run.operation->sides & 1u << i % N_SIDES) || (only && !is_meant(only, &run)))
+			continue;
+		n_meant++;
+		if (k) {
+			kill_after(&run, *k == 's' ? STEP_SYSCALL : STEP_INSTRUCTION, strtoull(k + (*k == 's'), NULL, 10));
+		} else {
+			try_unit(&run, STEP_SYSCALL, all || only);
+			try_unit(&run, STEP_INSTRUCTION, all || only);
+		}
+	}
+	return n_meant;
 }
 
 static int usage(void)
@@ -148,8 +169,8 @@ int main(int argc, char **argv)
 {
 	bool all = argc == 2 && strcmp(argv[1], "--all") == 0;
 	const char *only = argc > 1 && !all ? argv[1] : NULL, *k = argc > 2 ? argv[2] : NULL;
+	unsigned int n_meant;
 	uint64_t begin;
-	unsigned int n_meant = 0;
 
 	if (argc > 3 || (only && *only == '-'))
 		return usage();
@@ -160,19 +181,7 @@ int main(int argc, char **argv)
 	/* a step is two switches between victim and tracer: shorter, and steadier, when both are on one processor */
 	stay_here();
 	begin = clock_now_ns();
-	for (unsigned int i = 0; i < 2 * n_operations; i++) {
-		struct run run = { &operations[i / 2], &sides[i % 2] };
-
-		if (!(run.operation->sides & 1u << i % 2) || (only && !is_meant(only, &run)))
-			continue;
-		n_meant++;
-		if (k) {
-			kill_after(&run, *k == 's' ? STEP_SYSCALL : STEP_INSTRUCTION, strtoull(k + (*k == 's'), NULL, 10));
-		} else {
-			try_unit(&run, STEP_SYSCALL, all || only);
-			try_unit(&run, STEP_INSTRUCTION, all || only);
-		}
-	}
+	n_meant = try_all(operations, n_operations, all, only, k) + try_all(call_operations, n_call_operations, all, only, k);
 	printf("%llu deaths, %.0f per second\n", (unsigned long long)n_deaths, (double)n_deaths * 1e9 / (double)(clock_now_ns() - begin));
 	world_close();
 	return n_meant ? 0 : usage();

@@ -13,15 +13,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "channel/retire.h"
 #include "common/clock.h"
 #include "lib/node.h"
 #include "lib/publisher.h"
 #include "writer-check.h"
 
-struct side sides[2] = {
-	{ .topic = { "crash", "lossy", "numbers" } },
-	{ .topic = { "crash", "reliable", "numbers" }, .reliable = true },
+struct side sides[N_SIDES] = {
+	{ .name = "lossy", .topic = { "crash", "lossy", "numbers" } },
+	{ .name = "reliable", .topic = { "crash", "reliable", "numbers" }, .reliable = true },
+	{ .name = "calls", .topic = { "crash", "calls", "numbers" } },
 };
 zcp_node *survivors;
 struct progress *progress;
@@ -162,6 +164,10 @@ void check_progress(uint64_t next)
 
 void world_before(struct side *side)
 {
+	if (!side->publisher) {
+		calls_before();
+		return;
+	}
 	progress->begun = progress->completed = 0;
 	side->victim = (struct stream){ 0 };
 }
@@ -230,7 +236,7 @@ static struct base measure(void)
 static bool is_base(struct base *now)
 {
 	/* only the endpoint's own calls unmap what the node has marked as gone */
-	bool alone = is_alone(&sides[0]) && is_alone(&sides[1]);
+	bool alone = is_alone(&sides[0]) && is_alone(&sides[1]) && calls_are_alone();
 
 	*now = measure();
 	return alone && memcmp(now, &base, sizeof(base)) == 0;
@@ -252,6 +258,11 @@ static void expect_base(void)
 
 void world_after(struct side *side)
 {
+	if (!side->publisher) {
+		calls_after();
+		expect_base();
+		return;
+	}
 	expect(is_alone(side));
 	/* what arrives of a victim's stream is its beginning, and all that it had completed */
 	check_progress(side->victim.next);
@@ -302,7 +313,8 @@ void world_open(void)
 		if (sides[i].publisher->writer.mask + 1 != RING)
 			fail("the ring has %u slots", (unsigned int)sides[i].publisher->writer.mask + 1);
 	}
-	expect(survivors->directory.header->n_nodes == 1);
+	calls_open();
+	expect(survivors->directory.header->n_nodes == 2);
 	base = measure();
 }
 
@@ -311,6 +323,7 @@ void world_close(void)
 	int status;
 
 	at_what = "end";
+	calls_close();
 	zcp_node_close(survivors);
 	survivors = NULL;
 	kill(router, SIGTERM);

@@ -4,7 +4,7 @@
  *
  * The survivors are endpoints of this process, in one node without a thread: nothing happens to them but when they are
  * asked. There are two sides, a lossy and a reliable topic, each with a publisher and a subscriber; a victim is a further
- * publisher or subscriber of one of them.
+ * publisher or subscriber of one of them. A third one, of calls, has survivors of its own.
  *
  * A message carries its number, its size, and words that follow from both, so that a message that is not whole is
  * found; numbers say what is missing. A victim notes in shared memory how many messages it began to publish and how
@@ -29,6 +29,7 @@ struct stream {
 };
 
 struct side {
+	const char *name;
 	bool reliable;
 	struct zcp_topic topic;
 	zcp_publisher *publisher;
@@ -37,7 +38,9 @@ struct side {
 	struct stream own, victim;	/* as the subscriber sees them */
 };
 
-extern struct side sides[2];
+/* The third has neither: calls.h. */
+extern struct side sides[3];
+#define N_SIDES 3
 extern zcp_node *survivors;
 
 /* Victim and survivors share it. */
