@@ -29,6 +29,7 @@ lib_tests = \
 	tests/integration/test-lib-death \
 	tests/integration/test-lib-call \
 	tests/integration/test-lib-call-ends \
+	tests/integration/test-lib-call-hostile \
 	tests/integration/test-lib-events \
 	tests/integration/test-lib-exit \
 	tests/integration/test-lib-lanes \
@@ -64,6 +65,10 @@ tests_integration_test_lib_pubsub_LDADD = $(LIB_TEST_LDADD)
 tests_integration_test_lib_death_SOURCES = tests/integration/test-lib-death.c tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_death_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_death_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_call_hostile_SOURCES = tests/integration/test-lib-call-hostile.c tests/integration/call-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_call_hostile_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_call_hostile_LDADD = $(LIB_TEST_LDADD)
 
 tests_integration_test_lib_call_ends_SOURCES = tests/integration/test-lib-call-ends.c tests/integration/call-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_call_ends_CPPFLAGS = $(TEST_CPPFLAGS)
