@@ -2,14 +2,24 @@
 # Programs a user can copy: nothing but <zcp/zcp.h> and libzcp.so (and liburing for event-loop), built and run by the tests.
 
 example_programs = \
+	src/examples/calculator \
+	src/examples/calculator-server \
 	src/examples/event-loop \
 	src/examples/hello-pub \
 	src/examples/hello-sub \
 	src/examples/telemetry \
 	src/examples/telemetry-view \
+	src/examples/video-frames \
+	src/examples/video-frames-view \
 	src/examples/wait-for-many
 
 noinst_PROGRAMS += $(example_programs)
+
+src_examples_calculator_SOURCES = src/examples/calculator.c src/examples/calculator.h
+src_examples_calculator_LDADD = libzcp.la
+
+src_examples_calculator_server_SOURCES = src/examples/calculator-server.c src/examples/calculator.h
+src_examples_calculator_server_LDADD = libzcp.la
 
 src_examples_event_loop_SOURCES = src/examples/event-loop.c
 src_examples_event_loop_CPPFLAGS = $(AM_CPPFLAGS) $(LIBURING_CFLAGS)
@@ -26,6 +36,12 @@ src_examples_telemetry_LDADD = libzcp.la
 
 src_examples_telemetry_view_SOURCES = src/examples/telemetry-view.c src/examples/telemetry.h
 src_examples_telemetry_view_LDADD = libzcp.la
+
+src_examples_video_frames_SOURCES = src/examples/video-frames.c src/examples/video-frames.h
+src_examples_video_frames_LDADD = libzcp.la
+
+src_examples_video_frames_view_SOURCES = src/examples/video-frames-view.c src/examples/video-frames.h
+src_examples_video_frames_view_LDADD = libzcp.la
 
 src_examples_wait_for_many_SOURCES = src/examples/wait-for-many.c
 src_examples_wait_for_many_LDADD = libzcp.la

@@ -25,6 +25,7 @@
 #define DEFAULT_TIMEOUT_NS 10000000000
 #define SLICE_NS 100000000
 #define FIRST_ROOM 65536
+#define STREAMS 256		/* of earlier calls that have not come to their end */
 
 static const char help[] =
 	"Usage: zcp call [OPTION...] TOPIC [DATA]\n"
@@ -244,7 +245,8 @@ static int open_client(struct call *c)
 	const struct zcp_client_options options = {
 		.sz = sizeof(options),
 		.payload_max = c->size ? c->size : 1,
-		.max_pending = 1,
+		.max_pending = STREAMS,
+		.max_held = 2,
 		.max_loans = 1,
 		.timeout = c->timeout_ns ? c->timeout_ns : 1,
 	};

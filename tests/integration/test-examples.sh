@@ -67,4 +67,72 @@ ends 5 $telemetry
 [ $status -eq 0 ] || fail "telemetry ended by SIGINT: status $status"
 run 2 "$examples/telemetry" --rate 0
 
+# calculator: nobody there yet, then each kind of answer, also for a client that knows no types
+background early "$examples/calculator" 2 x 21
+early=$pid
+wait_for 10 endpoints client 1 || fail "calculator does not wait for its server: $(cat "$dir/early.err")"
+background server "$examples/calculator-server"
+server=$pid
+ends 15 $early
+[ "$status $(cat "$dir/early.out")" = "0 42" ] || fail "calculator 2 x 21: status $status: $(cat "$dir/early.out" "$dir/early.err")"
+# calculates RESULT ARGUMENT...
+calculates() {
+	result=$1
+	shift
+	run 0 "$examples/calculator" "$@"
+	[ "$(tr '\n' ' ' <"$dir/out")" = "$result " ] || fail "calculator $*: $(cat "$dir/out")"
+}
+calculates 42 12 + 30
+calculates -18 12 - 30
+calculates -3 -7 / 2
+calculates '2 2 2 3 3 5' factorize 360
+calculates 97 factorize 97
+calculates '2 2' factorize 4
+# complains PATTERN ARGUMENT...
+complains() {
+	pattern=$1
+	shift
+	run 1 "$examples/calculator" "$@"
+	grep -q "$pattern" "$dir/err" || fail "calculator $*: $(cat "$dir/err")"
+	[ -s "$dir/out" ] && fail "calculator $*: it has a result: $(cat "$dir/out")"
+}
+complains 'division by zero' 1 / 0
+complains 'too large' 9223372036854775807 + 1
+complains 'too large' -9223372036854775808 / -1
+complains 'prime factors' factorize 1
+run 2 "$examples/calculator" 1 % 2
+printf 'f\0\0\0\0\0\0\0\014\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' | timeout 60 "$zcp" call --raw --more calculator/demo/request >"$dir/factors"
+[ "$(od -An -v -t d8 -w16 "$dir/factors" | awk '{ print $2 }' | tr '\n' ' ')" = "2 2 3 " ] || fail "zcp call --more: $(od -t d8 "$dir/factors")"
+printf 'f\0\0\0\0\0\0\0\014\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' | timeout 60 "$zcp" call --json --count 2 calculator/demo/request >"$dir/first"
+[ "$(grep -c '"more":true' "$dir/first")" -eq 2 ] || fail "zcp call without --more: $(cat "$dir/first")"
+run 1 "$zcp" call calculator/demo/request 'no request'
+grep -q 'released the request unanswered' "$dir/err" || fail "a request of the wrong size: $(cat "$dir/err")"
+kill -INT $server
+ends 5 $server
+[ $status -eq 0 ] || fail "calculator-server ended by SIGINT: status $status"
+
+# video: a file arrives whole; a pattern is right
+head -c $((640 * 480 * 3 * 5)) /dev/urandom >"$dir/video"
+background view "$examples/video-frames-view" --count 5 --output "$dir/video.copy"
+view=$pid
+run 0 "$examples/video-frames" --rate 0 "$dir/video"
+ends 15 $view
+[ $status -eq 0 ] || fail "video-frames-view: status $status: $(cat "$dir/view.err")"
+cmp "$dir/video" "$dir/video.copy" || fail "the frames of a file are not what was sent"
+background pattern "$examples/video-frames"
+pattern=$pid
+run 0 "$examples/video-frames-view" --count 3
+[ "$(grep -c '^#[0-9]* *640 x 480, checksum [0-9a-f]* is right' "$dir/out")" -eq 3 ] || fail "video-frames-view: $(cat "$dir/out")"
+kill -INT $pattern
+ends 5 $pattern
+[ $status -eq 0 ] || fail "video-frames ended by SIGINT: status $status"
+# what isn't a frame is noticed
+background view "$examples/video-frames-view"
+view=$pid
+wait_for 10 endpoints subscriber 1 || fail "video-frames-view does not subscribe"
+run 0 "$zcp" pub --data 'not a frame' video/demo/frames
+ends 15 $view
+[ $status -eq 1 ] || fail "video-frames-view takes what isn't a frame: status $status"
+run 2 "$examples/video-frames" --rate -1
+
 finish
