@@ -16,7 +16,6 @@
  * timed one by one.
  */
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -58,90 +57,9 @@ struct latency_arg {
 	int ping_fd, pong_fd;
 };
 
-/* ---- zcp's turns ------------------------------------------------------------------------------------------------- */
-
-struct zcp_end {
-	zcp_node *node;
-	zcp_publisher *publisher;
-	zcp_subscriber *subscriber;
-	size_t size;
-	uint64_t n;
-};
-
-PINGPONG_INLINE int zcp_put(struct worker *w, struct zcp_end *end, uint64_t n)
-{
-	void *payload;
-	int r = zcp_publisher_loan(end->publisher, end->size, &payload);
-
-	if (__builtin_expect(r < 0, 0))
-		return worker_fail_zcp(w, "zcp_publisher_loan", r);
-	*(uint64_t *)payload = n;
-	r = zcp_publisher_publish(end->publisher, payload, end->size);
-	return __builtin_expect(r != 1, 0) ? worker_fail_zcp(w, "zcp_publisher_publish to one subscriber", r < 0 ? r : -ENOTCONN) : 0;
-}
-
-PINGPONG_INLINE int zcp_get(struct worker *w, struct zcp_end *end, uint64_t n, bool blocking)
-{
-	struct zcp_sample sample;
-	struct spin spin = { 0 };
-	uint64_t word;
-	size_t size;
-	int r;
-
-	while ((r = zcp_subscriber_take(end->subscriber, &sample)) == -EAGAIN) {
-		if (blocking) {
-			r = zcp_subscriber_wait(end->subscriber, BENCH_WAIT_NS);
-			if (r < 0)
-				return worker_fail_zcp(w, "zcp_subscriber_wait", r);
-		} else if (worker_spin(w, &spin)) {
-			return -1;
-		}
-	}
-	if (__builtin_expect(r < 0, 0))
-		return worker_fail_zcp(w, "zcp_subscriber_take", r);
-	word = *(const uint64_t *)sample.data;
-	size = sample.size;
-	zcp_sample_release(&sample);
-	return __builtin_expect(word != n || size != end->size, 0) ? worker_fail(w, "message %llu arrived as %llu with %zu bytes", (unsigned long long)n,
-										 (unsigned long long)word, size)
-								   : 0;
-}
-
-PINGPONG_INLINE int zcp_ping(struct worker *w, void *arg)
-{
-	struct zcp_end *end = arg;
-	uint64_t n = ++end->n;
-
-	return zcp_put(w, end, n) || zcp_get(w, end, n, false) ? -1 : 0;
-}
-
-PINGPONG_INLINE int zcp_pong(struct worker *w, void *arg)
-{
-	struct zcp_end *end = arg;
-	uint64_t n = ++end->n;
-
-	return zcp_get(w, end, n, false) || zcp_put(w, end, n) ? -1 : 0;
-}
-
-PINGPONG_INLINE int zcp_ping_blocking(struct worker *w, void *arg)
-{
-	struct zcp_end *end = arg;
-	uint64_t n = ++end->n;
-
-	return zcp_put(w, end, n) || zcp_get(w, end, n, true) ? -1 : 0;
-}
-
-PINGPONG_INLINE int zcp_pong_blocking(struct worker *w, void *arg)
-{
-	struct zcp_end *end = arg;
-	uint64_t n = ++end->n;
-
-	return zcp_get(w, end, n, true) || zcp_put(w, end, n) ? -1 : 0;
-}
-
 /* ---- legs -------------------------------------------------------------------------------------------------------- */
 
-static int open_end(struct worker *w, struct zcp_end *end, const struct latency_case *lc)
+static int open_end(struct worker *w, struct pubsub_end *end, const struct latency_case *lc)
 {
 	struct zcp_publisher_options options = { .sz = sizeof(options), .payload_max = lc->payload_max, .max_subscribers = 4 };
 
@@ -164,7 +82,7 @@ static int lead(struct worker *w, void *arg)
 	struct latency_shared *shared = a->shared;
 	struct floor_lines_end lines = { &shared->lines, 0 };
 	struct floor_eventfd_end fds = { a->ping_fd, a->pong_fd };
-	struct zcp_end end = { 0 };
+	struct pubsub_end end = { 0 };
 
 	if (open_end(w, &end, a->lc))
 		return -1;
@@ -174,8 +92,8 @@ static int lead(struct worker *w, void *arg)
 		if (worker_meet(w) || (a->lc->blocking ? floor_eventfd_lead(w, &fds, &a->floor_plan, &floor)
 						       : floor_lines_lead(w, &lines, &a->floor_plan, &floor)))
 			return -1;
-		if (worker_meet(w) || (a->lc->blocking ? pingpong_lead(w, zcp_ping_blocking, &end, &a->plan, &zcp)
-						       : pingpong_lead(w, zcp_ping, &end, &a->plan, &zcp)))
+		if (worker_meet(w) || (a->lc->blocking ? pingpong_lead(w, pubsub_ping_blocking, &end, &a->plan, &zcp)
+						       : pingpong_lead(w, pubsub_ping, &end, &a->plan, &zcp)))
 			return -1;
 		shared->value[run] = zcp.round_trip;
 		shared->floor[run] = floor.round_trip;
@@ -191,15 +109,15 @@ static int follow(struct worker *w, void *arg)
 	struct latency_arg *a = arg;
 	struct floor_lines_end lines = { &a->shared->lines, 0 };
 	struct floor_eventfd_end fds = { a->ping_fd, a->pong_fd };
-	struct zcp_end end = { 0 };
+	struct pubsub_end end = { 0 };
 
 	if (open_end(w, &end, a->lc))
 		return -1;
 	for (int run = 0; run < w->bench->runs; run++) {
 		if (worker_meet(w) || (a->lc->blocking ? floor_eventfd_follow(w, &fds, &a->floor_plan) : floor_lines_follow(w, &lines, &a->floor_plan)))
 			return -1;
-		if (worker_meet(w) || (a->lc->blocking ? pingpong_follow(w, zcp_pong_blocking, &end, &a->plan)
-						       : pingpong_follow(w, zcp_pong, &end, &a->plan)))
+		if (worker_meet(w) || (a->lc->blocking ? pingpong_follow(w, pubsub_pong_blocking, &end, &a->plan)
+						       : pingpong_follow(w, pubsub_pong, &end, &a->plan)))
 			return -1;
 	}
 	if (worker_meet(w))

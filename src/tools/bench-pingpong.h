@@ -12,6 +12,7 @@
 #ifndef ZCP_TOOLS_BENCH_PINGPONG_H
 #define ZCP_TOOLS_BENCH_PINGPONG_H
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +88,87 @@ PINGPONG_INLINE int pingpong_follow(struct worker *w, trip_fn trip, void *end, c
 		if (trip(w, end))
 			return -1;
 	return 0;
+}
+
+/* ---- publish and subscribe: what `latency` measures, and two of it is the floor of a call --------------------------- */
+
+struct pubsub_end {
+	zcp_node *node;
+	zcp_publisher *publisher;
+	zcp_subscriber *subscriber;
+	size_t size;
+	uint64_t n;
+};
+
+PINGPONG_INLINE int pubsub_put(struct worker *w, struct pubsub_end *end, uint64_t n)
+{
+	void *payload;
+	int r = zcp_publisher_loan(end->publisher, end->size, &payload);
+
+	if (__builtin_expect(r < 0, 0))
+		return worker_fail_zcp(w, "zcp_publisher_loan", r);
+	*(uint64_t *)payload = n;
+	r = zcp_publisher_publish(end->publisher, payload, end->size);
+	return __builtin_expect(r != 1, 0) ? worker_fail_zcp(w, "zcp_publisher_publish to one subscriber", r < 0 ? r : -ENOTCONN) : 0;
+}
+
+PINGPONG_INLINE int pubsub_get(struct worker *w, struct pubsub_end *end, uint64_t n, bool blocking)
+{
+	struct zcp_sample sample;
+	struct spin spin = { 0 };
+	uint64_t word;
+	size_t size;
+	int r;
+
+	while ((r = zcp_subscriber_take(end->subscriber, &sample)) == -EAGAIN) {
+		if (blocking) {
+			r = zcp_subscriber_wait(end->subscriber, BENCH_WAIT_NS);
+			if (r < 0)
+				return worker_fail_zcp(w, "zcp_subscriber_wait", r);
+		} else if (worker_spin(w, &spin)) {
+			return -1;
+		}
+	}
+	if (__builtin_expect(r < 0, 0))
+		return worker_fail_zcp(w, "zcp_subscriber_take", r);
+	word = *(const uint64_t *)sample.data;
+	size = sample.size;
+	zcp_sample_release(&sample);
+	return __builtin_expect(word != n || size != end->size, 0) ? worker_fail(w, "message %llu arrived as %llu with %zu bytes", (unsigned long long)n,
+										 (unsigned long long)word, size)
+								   : 0;
+}
+
+PINGPONG_INLINE int pubsub_ping(struct worker *w, void *arg)
+{
+	struct pubsub_end *end = arg;
+	uint64_t n = ++end->n;
+
+	return pubsub_put(w, end, n) || pubsub_get(w, end, n, false) ? -1 : 0;
+}
+
+PINGPONG_INLINE int pubsub_pong(struct worker *w, void *arg)
+{
+	struct pubsub_end *end = arg;
+	uint64_t n = ++end->n;
+
+	return pubsub_get(w, end, n, false) || pubsub_put(w, end, n) ? -1 : 0;
+}
+
+PINGPONG_INLINE int pubsub_ping_blocking(struct worker *w, void *arg)
+{
+	struct pubsub_end *end = arg;
+	uint64_t n = ++end->n;
+
+	return pubsub_put(w, end, n) || pubsub_get(w, end, n, true) ? -1 : 0;
+}
+
+PINGPONG_INLINE int pubsub_pong_blocking(struct worker *w, void *arg)
+{
+	struct pubsub_end *end = arg;
+	uint64_t n = ++end->n;
+
+	return pubsub_get(w, end, n, true) || pubsub_put(w, end, n) ? -1 : 0;
 }
 
 #endif

@@ -214,6 +214,28 @@ int worker_subscriber(struct worker *w, zcp_node *node, const char *event, const
 	return r < 0 ? worker_fail_zcp(w, "zcp_subscriber_open", r) : 0;
 }
 
+int worker_server(struct worker *w, zcp_node *node, const char *event, const struct zcp_server_options *options, zcp_server **server)
+{
+	char instance[48];
+	struct zcp_topic topic = topic_of(w, event, instance);
+	int r = zcp_server_open(server, node, &topic, options);
+
+	return r < 0 ? worker_fail_zcp(w, "zcp_server_open", r) : 0;
+}
+
+/* With its server connected. */
+int worker_client(struct worker *w, zcp_node *node, const char *event, const struct zcp_client_options *options, zcp_client **client)
+{
+	char instance[48];
+	struct zcp_topic topic = topic_of(w, event, instance);
+	int r = zcp_client_open(client, node, &topic, options);
+
+	if (r < 0)
+		return worker_fail_zcp(w, "zcp_client_open", r);
+	r = zcp_client_connect(*client, 1, BENCH_WAIT_NS);
+	return r < 0 ? worker_fail_zcp(w, "zcp_client_connect", r) : 0;
+}
+
 int worker_connected(struct worker *w, zcp_publisher *publisher, int subscribers)
 {
 	int r = zcp_publisher_wait(publisher, subscribers, BENCH_WAIT_NS);

@@ -73,6 +73,8 @@ int bench_latency(struct bench *b);
 int bench_throughput(struct bench *b);
 int bench_fanout(struct bench *b);
 int bench_wake(struct bench *b);
+int bench_call(struct bench *b);
+int bench_waitset(struct bench *b);
 int bench_join(struct bench *b);
 int bench_crowd(struct bench *b);	/* the second half of join */
 int bench_exit(struct bench *b);
@@ -159,6 +161,8 @@ static inline uint64_t worker_ticks(const struct worker *w)
 int worker_node(struct worker *w, zcp_node **node);
 int worker_publisher(struct worker *w, zcp_node *node, const char *event, const struct zcp_publisher_options *options, zcp_publisher **publisher);
 int worker_subscriber(struct worker *w, zcp_node *node, const char *event, const struct zcp_subscriber_options *options, zcp_subscriber **subscriber);
+int worker_server(struct worker *w, zcp_node *node, const char *event, const struct zcp_server_options *options, zcp_server **server);
+int worker_client(struct worker *w, zcp_node *node, const char *event, const struct zcp_client_options *options, zcp_client **client);
 int worker_connected(struct worker *w, zcp_publisher *publisher, int subscribers);
 
 /* ---- the private router (bench-router.c) ------------------------------------------------------------------------- */

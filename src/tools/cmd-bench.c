@@ -28,13 +28,15 @@ static const char help_text[] =
 	"  throughput           messages and bytes per second, reliable\n"
 	"  fanout               cost of a publish with 0 to 256 subscribers\n"
 	"  wake                 from publish to a sleeping subscriber that runs\n"
+	"  call                 from a request to its response\n"
+	"  waitset              a wait with one of 1,000 subscribers active\n"
 	"  join                 opening a node, and a publisher until it is connected\n"
 	"  exit                 from the kill of a process until its peer knows\n"
 	"  memory               resident bytes of a publisher and a subscriber\n"
 	"  all\n"
 	"\n"
 	"Options\n"
-	"      --quick          about 25 s and one screen, instead of about two minutes\n"
+	"      --quick          about 30 s and one screen, instead of about three minutes\n"
 	"      --runs N         turns of floor and zcp for each figure (5)\n"
 	"      --cpus A,B       where the two sides run (the first two allowed)\n"
 	"      --histogram      draw the distribution of each latency\n"
@@ -52,7 +54,7 @@ static const struct section {
 	const char *name;
 	int (*run)(struct bench *b);
 } sections[] = {
-	{ "latency", bench_latency }, { "throughput", bench_throughput }, { "fanout", bench_fanout }, { "wake", bench_wake }, { "join", bench_join }, { "exit", bench_exit }, { "memory", bench_memory },
+	{ "latency", bench_latency }, { "throughput", bench_throughput }, { "fanout", bench_fanout }, { "wake", bench_wake }, { "call", bench_call }, { "waitset", bench_waitset }, { "join", bench_join }, { "exit", bench_exit }, { "memory", bench_memory },
 };
 #define N_SECTIONS (sizeof(sections) / sizeof(*sections))
 

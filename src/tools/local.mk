@@ -40,6 +40,7 @@ zcp_LDADD = \
 
 # zcp bench. `make bench` runs it from the build tree; BENCHFLAGS='--quick latency' for less.
 zcp_SOURCES += \
+	src/tools/bench-call.c \
 	src/tools/bench-exit.c \
 	src/tools/bench-fanout.c \
 	src/tools/bench-floor.c \
@@ -52,6 +53,7 @@ zcp_SOURCES += \
 	src/tools/bench-router.c \
 	src/tools/bench-throughput.c \
 	src/tools/bench-util.c \
+	src/tools/bench-waitset.c \
 	src/tools/bench-wake.c \
 	src/tools/bench.h \
 	src/tools/cmd-bench.c

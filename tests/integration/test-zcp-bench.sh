@@ -60,11 +60,14 @@ for row in doc["results"]:
     floorless = row["section"] == "memory" or row.get("subscribers") == 0 or row["unit"] == "bytes" or row["name"].endswith("endpoints each")
     assert (row["floor"] is None) == floorless == (row["ratio"] is None), row
     assert ("target" in row) == ("met" in row), row
-    if row["section"] == "latency":
+    if row["section"] in ("latency", "call"):
         p = row["percentiles_ns"]
         assert p["p50"] <= p["p90"] <= p["p99"] <= p["p99.9"] <= p["max"], row
+for row in rows["waitset"]:
+    assert row["subscribers"] >= 100 and row["name"].startswith("1 of %d, " % row["subscribers"]), row
+assert len(rows["waitset"]) == 2, rows["waitset"]
 names = {section: [row["name"] for row in of] for section, of in rows.items()}
-assert list(names) == ["latency", "throughput", "fanout", "wake", "join", "exit", "memory"], names
+assert list(names) == ["latency", "throughput", "fanout", "wake", "call", "waitset", "join", "exit", "memory"], names
 for row in rows["exit"]:
     assert row["kills"] >= 1 and row["max_ns"] >= row["value"], row
     assert row["name"] == "heartbeat" or row["floor_max_ns"] >= row["floor"], row
@@ -72,7 +75,8 @@ for row in rows["exit"]:
     assert row["name"] != "heartbeat" or row["value"] > 2.5e9, row
 for section, name in (("latency", "64 B inline, polling"), ("latency", "64 B inline, blocking"), ("latency", "64 B chunk, polling"),
                       ("throughput", "64 B inline"), ("throughput", "64 B chunk, batches of 32"), ("fanout", "publish, 256 subscribers"),
-                      ("wake", "publish to woken subscriber"), ("join", "node open"), ("exit", "all detectors"), ("exit", "pidfd"), ("exit", "socket"),
+                      ("wake", "publish to woken subscriber"), ("call", "64 B, polling"), ("call", "1 MiB, polling"), ("call", "64 B, blocking"),
+                      ("join", "node open"), ("exit", "all detectors"), ("exit", "pidfd"), ("exit", "socket"),
                       ("exit", "heartbeat"), ("exit", "  p99"), ("memory", "publisher and its node")):
     assert name in names[section], (section, name, names)
 END
