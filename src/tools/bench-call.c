@@ -2,13 +2,14 @@
 /*
  * bench-call.c - from a request to its response, there and back
  *
- * Side 0 asks, side 1 answers; both are there and do nothing else. As in `latency` a message is written and checked in its first
- * eight bytes, in place: request and response are loans. The blocking rows are what most programs do, and copy their 64 bytes:
- * zcp_client_call(), and zcp_server_wait() with zcp_request_reply().
+ * Side 0 asks, side 1 answers; both are there and do nothing else. As in `latency`, of a message the first eight bytes are written and
+ * checked. 64 bytes are copied, as most programs will, by zcp_client_send() and zcp_request_reply(), or zcp_client_call() where it
+ * blocks; the other rows are loans. Copied is faster: a loan of 64 bytes is the next slot itself, which whoever polls it takes
+ * away between the payload and the publish.
  *
- * Floors. Polling: two publishes, one each way, of the same size between the same two processes, a round trip as in
- * `latency`, where their price over cache lines is. Blocking: one eventfd each way. Of 1 MiB: the same call with 64
- * bytes, since nothing is copied.
+ * Floors. Polling: two publishes, one each way, of the same kind between the same two processes, a round trip as in `latency`,
+ * where their own price over cache lines is. Blocking: one eventfd each way. Of 1 MiB: the same call with 64 bytes that lie in
+ * a chunk as well, since nothing is copied.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,21 +21,24 @@
 #include "tools/bench.h"
 
 #define SMALL 64
+#define CHUNK 4096		/* payload_max with which 64 bytes are no longer inline, the default */
 #define LARGE (1u << 20)
 
 enum call_floor { FLOOR_PUBLISHES, FLOOR_EVENTFD, FLOOR_SMALL };
 
 static const struct call_case {
 	const char *name;
-	size_t size;
-	bool blocking;
+	size_t size, payload_max;
+	bool copy, blocking, quick;
 	enum call_floor floor;
 	double target;
 } cases[] = {
-	{ "64 B, polling", SMALL, false, FLOOR_PUBLISHES, 2.2 },
-	{ "1 MiB, polling", LARGE, false, FLOOR_SMALL, 1.1 },
-	{ "64 B, blocking", SMALL, true, FLOOR_EVENTFD, 1.2 },
-	{ "1 MiB, blocking", LARGE, true, FLOOR_SMALL, 1.1 },
+	{ "64 B, polling", SMALL, SMALL, true, false, true, FLOOR_PUBLISHES, 2.2 },
+	{ "64 B loan, polling", SMALL, SMALL, false, false, false, FLOOR_PUBLISHES, 2.2 },
+	{ "64 B chunk, polling", SMALL, CHUNK, false, false, false, FLOOR_PUBLISHES, 2.2 },
+	{ "1 MiB loan, polling", LARGE, LARGE, false, false, true, FLOOR_SMALL, 1.1 },
+	{ "64 B, blocking", SMALL, SMALL, true, true, true, FLOOR_EVENTFD, 1.2 },
+	{ "1 MiB loan, blocking", LARGE, LARGE, false, true, false, FLOOR_SMALL, 1.1 },
 };
 
 struct call_shared {
@@ -76,26 +80,32 @@ PINGPONG_INLINE int check_response(struct worker *w, const struct call_end *end,
 		       : 0;
 }
 
-PINGPONG_INLINE int ask(struct worker *w, struct call_end *end, uint64_t *id)
+PINGPONG_INLINE int ask(struct worker *w, struct call_end *end, bool copy, uint64_t *id)
 {
+	uint64_t request[SMALL / sizeof(uint64_t)] = { ++end->n };
 	void *payload;
-	int r = zcp_client_loan(end->client, end->size, &payload);
+	int r;
 
+	if (copy) {
+		r = zcp_client_send(end->client, request, sizeof(request), id);
+		return __builtin_expect(r < 0, 0) ? worker_fail_zcp(w, "zcp_client_send", r) : 0;
+	}
+	r = zcp_client_loan(end->client, end->size, &payload);
 	if (__builtin_expect(r < 0, 0))
 		return worker_fail_zcp(w, "zcp_client_loan", r);
-	*(uint64_t *)payload = ++end->n;
+	*(uint64_t *)payload = end->n;
 	r = zcp_client_send_loan(end->client, payload, end->size, id);
 	return __builtin_expect(r < 0, 0) ? worker_fail_zcp(w, "zcp_client_send_loan", r) : 0;
 }
 
-PINGPONG_INLINE int ask_and_take(struct worker *w, struct call_end *end, bool blocking)
+PINGPONG_INLINE int ask_and_take(struct worker *w, struct call_end *end, bool copy, bool blocking)
 {
 	struct zcp_response response;
 	struct spin spin = { 0 };
 	uint64_t id;
 	int r;
 
-	if (ask(w, end, &id))
+	if (ask(w, end, copy, &id))
 		return -1;
 	while ((r = zcp_client_take(end->client, &response)) == -EAGAIN) {
 		if (blocking) {
@@ -115,12 +125,17 @@ PINGPONG_INLINE int ask_and_take(struct worker *w, struct call_end *end, bool bl
 
 PINGPONG_INLINE int ask_polling(struct worker *w, void *arg)
 {
-	return ask_and_take(w, arg, false);
+	return ask_and_take(w, arg, false, false);
+}
+
+PINGPONG_INLINE int ask_copying(struct worker *w, void *arg)
+{
+	return ask_and_take(w, arg, true, false);
 }
 
 PINGPONG_INLINE int ask_blocking(struct worker *w, void *arg)
 {
-	return ask_and_take(w, arg, true);
+	return ask_and_take(w, arg, false, true);
 }
 
 PINGPONG_INLINE int call_blocking(struct worker *w, void *arg)
@@ -185,26 +200,34 @@ PINGPONG_INLINE int answer_blocking(struct worker *w, void *arg)
 	return answer_by_loan(w, arg, true);
 }
 
-PINGPONG_INLINE int reply_blocking(struct worker *w, void *arg)
+PINGPONG_INLINE int reply(struct worker *w, struct call_end *end, bool blocking)
 {
-	struct call_end *end = arg;
 	struct zcp_request request;
 	int r;
 
-	if (take_request(w, end, &request, true))
+	if (take_request(w, end, &request, blocking))
 		return -1;
 	r = zcp_request_reply(&request, request.data, request.size);
 	zcp_request_release(&request);
 	return __builtin_expect(r < 0, 0) ? worker_fail_zcp(w, "zcp_request_reply", r) : 0;
 }
 
+PINGPONG_INLINE int reply_polling(struct worker *w, void *arg)
+{
+	return reply(w, arg, false);
+}
+
+PINGPONG_INLINE int reply_blocking(struct worker *w, void *arg)
+{
+	return reply(w, arg, true);
+}
+
 /* ---- legs -------------------------------------------------------------------------------------------------------- */
 
-/* One request is under way: a few chunks are plenty. */
-static int open_call(struct worker *w, zcp_node *node, const char *event, size_t size, struct call_end *end)
+static int open_call(struct worker *w, zcp_node *node, const char *event, size_t size, size_t payload_max, struct call_end *end)
 {
-	const struct zcp_server_options server = { .sz = sizeof(server), .payload_max = size, .max_held = 2, .max_loans = 2 };
-	const struct zcp_client_options client = { .sz = sizeof(client), .payload_max = size, .max_pending = 4, .max_loans = 2 };
+	const struct zcp_server_options server = { .sz = sizeof(server), .payload_max = payload_max, .max_loans = 2 };
+	const struct zcp_client_options client = { .sz = sizeof(client), .payload_max = payload_max, .max_loans = 2 };
 
 	end->size = size;
 	if (w->side ? worker_server(w, node, event, &server, &end->server) : 0)
@@ -215,13 +238,13 @@ static int open_call(struct worker *w, zcp_node *node, const char *event, size_t
 
 static int open_ends(struct worker *w, const struct call_arg *a, struct call_ends *ends)
 {
-	const struct zcp_publisher_options options = { .sz = sizeof(options), .payload_max = SMALL, .max_subscribers = 4 };
+	const struct zcp_publisher_options options = { .sz = sizeof(options), .payload_max = a->cc->payload_max, .max_subscribers = 4 };
 
 	ends->fds = (struct floor_eventfd_end){ a->ping_fd, a->pong_fd };
-	if (worker_node(w, &ends->node) || open_call(w, ends->node, "call", a->cc->size, &ends->call))
+	if (worker_node(w, &ends->node) || open_call(w, ends->node, "call", a->cc->size, a->cc->payload_max, &ends->call))
 		return -1;
 	if (a->cc->floor == FLOOR_SMALL)
-		return open_call(w, ends->node, "small", SMALL, &ends->small);
+		return open_call(w, ends->node, "small", SMALL, CHUNK, &ends->small);
 	if (a->cc->floor != FLOOR_PUBLISHES)
 		return 0;
 	ends->pubsub.size = SMALL;
@@ -234,9 +257,9 @@ static int open_ends(struct worker *w, const struct call_arg *a, struct call_end
 
 static int lead_call(struct worker *w, const struct call_arg *a, struct call_end *end, struct pingpong_result *result)
 {
-	if (!a->cc->blocking)
-		return pingpong_lead(w, ask_polling, end, &a->plan, result);
-	return a->cc->floor == FLOOR_SMALL ? pingpong_lead(w, ask_blocking, end, &a->plan, result) : pingpong_lead(w, call_blocking, end, &a->plan, result);
+	if (a->cc->blocking)
+		return a->cc->copy ? pingpong_lead(w, call_blocking, end, &a->plan, result) : pingpong_lead(w, ask_blocking, end, &a->plan, result);
+	return a->cc->copy ? pingpong_lead(w, ask_copying, end, &a->plan, result) : pingpong_lead(w, ask_polling, end, &a->plan, result);
 }
 
 static int lead_floor(struct worker *w, const struct call_arg *a, struct call_ends *ends, struct pingpong_result *result)
@@ -253,9 +276,9 @@ static int lead_floor(struct worker *w, const struct call_arg *a, struct call_en
 
 static int follow_call(struct worker *w, const struct call_arg *a, struct call_end *end)
 {
-	if (!a->cc->blocking)
-		return pingpong_follow(w, answer_polling, end, &a->plan);
-	return a->cc->floor == FLOOR_SMALL ? pingpong_follow(w, answer_blocking, end, &a->plan) : pingpong_follow(w, reply_blocking, end, &a->plan);
+	if (a->cc->blocking)
+		return a->cc->copy ? pingpong_follow(w, reply_blocking, end, &a->plan) : pingpong_follow(w, answer_blocking, end, &a->plan);
+	return a->cc->copy ? pingpong_follow(w, reply_polling, end, &a->plan) : pingpong_follow(w, answer_polling, end, &a->plan);
 }
 
 static int follow_floor(struct worker *w, const struct call_arg *a, struct call_ends *ends)
@@ -335,6 +358,7 @@ static void report(struct bench *b, const struct call_case *cc, const struct cal
 	row.floor_hist = &shared->floor_hist;
 	row.hist_scale = b->ns_per_tick;
 	bench_row_extra(&row, "size", (double)cc->size);
+	bench_row_extra(&row, "payload_max", (double)cc->payload_max);
 	if (cc->blocking)
 		snprintf(row.note, sizeof(row.note), "p99 %.0f us", p99 / 1e3);
 	else
@@ -370,7 +394,7 @@ int bench_call(struct bench *b)
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases) && !bench_interrupted(); i++)
-		if (measure(b, &cases[i]))
+		if ((cases[i].quick || !b->quick) && measure(b, &cases[i]))
 			r = -1;
 	return r;
 }

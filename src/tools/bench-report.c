@@ -27,7 +27,7 @@ static const char *const percent_names[] = { "p50", "p90", "p99", "p99.9", "max"
 #define N_PERCENTS (sizeof(percents) / sizeof(*percents))
 
 struct percentile_row {
-	char name[64];
+	char name[72];
 	double zcp[N_PERCENTS], floor[N_PERCENTS];
 };
 
@@ -180,7 +180,8 @@ static void keep_percentiles(struct bench_report *report, const struct bench_row
 	if (!row->hist || report->n_percentile == PERCENTILE_ROWS_MAX)
 		return;
 	report->n_percentile++;
-	snprintf(p->name, sizeof(p->name), "%s", row->name);
+	/* the others are halves of round trips, and whole ones say that they are */
+	snprintf(p->name, sizeof(p->name), "%s%s", strcmp(row->section, "call") ? "" : "call ", row->name);
 	for (size_t i = 0; i < N_PERCENTS; i++) {
 		p->zcp[i] = percentile_ns(row->hist, percents[i], row->hist_scale);
 		p->floor[i] = row->floor_hist ? percentile_ns(row->floor_hist, percents[i], row->hist_scale) : NAN;
@@ -189,7 +190,7 @@ static void keep_percentiles(struct bench_report *report, const struct bench_row
 
 static void print_percentiles(const struct bench_report *report)
 {
-	printf("\n%-25s", "single round trips / 2");
+	printf("\n%-25s", "one way, or call");
 	for (size_t i = 0; i < N_PERCENTS; i++)
 		printf("%10s", percent_names[i]);
 	printf("%11s%10s\n", "floor p50", "p99");
