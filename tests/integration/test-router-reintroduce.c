@@ -348,7 +348,7 @@ START_TEST(channels_that_lie)
 	rejoin(&other.player);
 	hand_back_one(&other, &other.in, NULL);
 	expect_resumed(&other.player);
-	lie(&other.out.open, _i / N_LOOPS);
+	lie(&other.out.open, (enum lie)(_i / N_LOOPS));
 	hand_back_one(&other, &other.out, NULL);
 	ck_assert_int_eq(client_expect_end(other.player.node.fd), -EPROTO);
 	expect_introduced(&server, &other);
