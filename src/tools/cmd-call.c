@@ -25,7 +25,8 @@
 #define DEFAULT_TIMEOUT_NS 10000000000
 #define SLICE_NS 100000000
 #define FIRST_ROOM 65536
-#define STREAMS 256		/* of earlier calls that have not come to their end */
+#define STREAMS_MAX 256		/* of earlier calls that have not come to their end */
+#define STREAMS_BYTES (64u << 20)	/* each has room for its request */
 
 static const char help[] =
 	"Usage: zcp call [OPTION...] TOPIC [DATA]\n"
@@ -240,12 +241,20 @@ static int call_once(struct call *c)
 
 /* ---- the command ------------------------------------------------------------------------------------------------- */
 
+/* A server that answers once needs one; the segment of a large request shall not be many times as large. */
+static uint32_t n_streams(size_t size)
+{
+	size_t n = STREAMS_BYTES / (size ? size : 1);
+
+	return n < 1 ? 1 : n > STREAMS_MAX ? STREAMS_MAX : (uint32_t)n;
+}
+
 static int open_client(struct call *c)
 {
 	const struct zcp_client_options options = {
 		.sz = sizeof(options),
 		.payload_max = c->size ? c->size : 1,
-		.max_pending = STREAMS,
+		.max_pending = n_streams(c->size),
 		.max_held = 2,
 		.max_loans = 1,
 		.timeout = c->timeout_ns ? c->timeout_ns : 1,

@@ -24,7 +24,8 @@
 
 #define PAYLOAD_MAX (1ull << 31)
 #define DEFAULT_PAYLOAD_MAX (1u << 20)
-#define RESPONSE_DEPTH 8
+#define DEPTH_MAX 8		/* responses that a client has not taken */
+#define DEPTH_BYTES (64u << 20)
 #define MAX_JOBS 256
 #define RETRY_NS 5000000
 #define PATIENCE_NS 10000000000	/* for a client that has no room for its response */
@@ -300,12 +301,19 @@ static bool is_executable(const char *command)
 	return false;
 }
 
+static uint32_t response_depth(uint64_t payload_max)
+{
+	uint64_t n = DEPTH_BYTES / payload_max;
+
+	return n < 1 ? 1 : n > DEPTH_MAX ? DEPTH_MAX : (uint32_t)n;
+}
+
 static int open_server(struct serve *s)
 {
 	const struct zcp_server_options options = {
 		.sz = sizeof(options),
 		.payload_max = s->payload_max,
-		.depth = RESPONSE_DEPTH,
+		.depth = response_depth(s->payload_max),
 		.max_held = (uint32_t)s->n_jobs,
 		.max_loans = 1,
 		.load_balanced = s->load_balanced,
