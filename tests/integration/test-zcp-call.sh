@@ -132,8 +132,8 @@ slow=$pid
 background first "$zcp" call --raw it/is/slow first
 first=$pid
 wait_for 10 test -e "$dir/ran/first" || fail "the first request does not run: $(cat "$dir/slow.err")"
-run 1 "$zcp" call --timeout 0.2 it/is/slow second
-one_line 'did not answer within 200 ms'
+run 1 "$zcp" call --timeout 1 it/is/slow second
+one_line 'did not answer within 1.00 s'
 touch "$dir/go"
 ends 10 $first
 [ "$(cat "$dir/first.out")" = "done" ] || fail "the first request: $(cat "$dir/first.out" "$dir/first.err")"
@@ -146,9 +146,12 @@ rm "$dir/go" "$dir/ran/first"
 background first "$zcp" call --raw it/is/slow first
 first=$pid
 wait_for 10 test -e "$dir/ran/first" || fail "the request does not run"
-background waits "$zcp" call it/is/slow fourth
+background waits "$zcp" call --timeout 5 it/is/slow fourth
 waits=$pid
-wait_for 10 endpoints client 2 || fail "the second client does not join"
+both_connected() {
+	[ "$("$zcp" list | grep -c '^  client .*-> [0-9]')" -eq 2 ]
+}
+wait_for 10 both_connected || fail "the second client is not connected"
 kill -INT $slow
 kill -0 $slow || fail "zcp serve does not wait for its command"
 touch "$dir/go"
