@@ -96,6 +96,7 @@ man3_links = \
 	man/links/zcp_server_wait.3 \
 	man/links/zcp_subscriber_close.3 \
 	man/links/zcp_subscriber_fd.3 \
+	man/links/zcp_subscriber_latest.3 \
 	man/links/zcp_subscriber_stats.3 \
 	man/links/zcp_subscriber_take_batch.3 \
 	man/links/zcp_subscriber_wait.3 \

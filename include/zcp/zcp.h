@@ -262,6 +262,18 @@ void zcp_sample_release(struct zcp_sample *sample);
  */
 int zcp_subscriber_take_batch(zcp_subscriber *subscriber, struct zcp_sample *samples, int n);
 
+/**
+ * The newest value of the topic: of the message that was published last, whoever did, and the same one again until there is
+ * a newer one. What lies between is skipped, and neither counted as lost nor taken later. The value stays
+ * when its publisher is gone. To have one from before the subscriber joined, give publisher and subscriber a history of 1;
+ * so that no publisher waits for it, open it lossy. Never blocks, in a bounded number of steps; zcp_subscriber_wait() and
+ * zcp_subscriber_fd() tell of a newer one. Each call's sample is given back by zcp_sample_release(); one of max_held is kept by
+ * the subscriber itself, and another one has to be free for a newer value.
+ *
+ * Errors: -EAGAIN no value yet; -ENOBUFS max_held samples are held and there is a newer value; -EOWNERDEAD after fork.
+ */
+int zcp_subscriber_latest(zcp_subscriber *subscriber, struct zcp_sample *sample);
+
 /** zcp_sample_release() for each of @n samples. */
 void zcp_sample_release_batch(struct zcp_sample *samples, int n);
 

@@ -317,3 +317,53 @@ int channel_reader_take(struct channel_reader *reader, uint32_t k, void *buffer,
 {
 	return reader_take(reader, k, buffer, message);
 }
+
+/* ---- the newest -------------------------------------------------------------------------------------------------- */
+
+/* Where the newest message of [from, end) is, or @end: void messages are none. Behind it there may be ones that are overwritten by now. */
+static uint64_t find_newest(const struct channel_reader *r, uint64_t from, uint64_t end)
+{
+	uint64_t seq = end;
+
+	for (int steps = 0; steps < STEPS_MAX && seq > from; steps++) {
+		const struct channel_slot *slot = reader_slot(r, --seq);
+		uint64_t descriptor;
+
+		if (atomic_load_explicit(&slot->seq, memory_order_acquire) != seq + 1)
+			continue;
+		descriptor = atomic_load_explicit(&slot->descriptor, memory_order_relaxed);
+		if (descriptor >> (32 + REF_KIND_SHIFT) != REF_KIND_VOID)
+			return seq;
+	}
+	return end;
+}
+
+/* Behind the last message that we may take. */
+static uint64_t end_of_stream(struct channel_reader *r)
+{
+	uint64_t head = atomic_load_explicit(&r->header->head, memory_order_acquire);
+
+	if (r->limit != UINT64_MAX)
+		look_for_attachment(r);
+	return head < r->limit ? head : r->limit;
+}
+
+int channel_reader_newest(struct channel_reader *reader, uint32_t k, void *buffer, struct channel_message *message)
+{
+	struct channel_reader *r = reader;
+
+	for (int tries = 0; tries < STEPS_MAX; tries++) {
+		uint64_t from = r->cur, end = end_of_stream(r);
+
+		if (end <= from)
+			break;
+		r->cur = find_newest(r, from, end);
+		/* one that is overwritten while we look makes take go on behind it: to one that is newer still, or to none */
+		if (r->cur < end && reader_take(r, k, buffer, message) == 0) {
+			channel_reader_flush(r);
+			return 0;
+		}
+	}
+	channel_reader_flush(r);
+	return -EAGAIN;
+}

@@ -88,6 +88,12 @@ int channel_reader_init(struct channel_reader *reader, const void *segment, uint
  */
 int channel_reader_take(struct channel_reader *reader, uint32_t k, void *buffer, struct channel_message *message);
 
+/*
+ * The same with the newest message there is; those before it are skipped, and are no losses. The cursor is stored. -EAGAIN: none
+ * that was not taken or skipped before; or a writer that is faster than us has overwritten each one we looked at.
+ */
+int channel_reader_newest(struct channel_reader *reader, uint32_t k, void *buffer, struct channel_message *message);
+
 /* The message taken with pin @k is done with. */
 static inline void channel_reader_release(struct channel_reader *reader, uint32_t k)
 {

@@ -27,6 +27,7 @@ libzcp_lib_la_SOURCES = \
 	src/lib/fork.c \
 	src/lib/fork.h \
 	src/lib/lane.c \
+	src/lib/latest.c \
 	src/lib/listener.c \
 	src/lib/node-open.c \
 	src/lib/node.c \

@@ -252,6 +252,7 @@ bool subscriber_close(struct zcp_subscriber *s)
 		return false;
 	}
 	waitset_endpoint_closed(&s->endpoint);
+	latest_drop(s);
 	s->closed = true;
 	refuse_new_publishers(s);
 	let_go(s);

@@ -49,17 +49,13 @@ static inline uint64_t timestamp_ns(struct zcp_subscriber *s, const struct chann
 
 /* ---- take -------------------------------------------------------------------------------------------------------- */
 
-static inline __attribute__((always_inline)) int take_from(struct zcp_subscriber *s, struct lane *lane, struct zcp_sample *sample)
+/* Message @m, taken with pin @k, which is the free one on top. */
+static inline __attribute__((always_inline)) void hold(struct zcp_subscriber *s, struct lane *lane, uint32_t k, const struct channel_message *message,
+							 struct zcp_sample *sample)
 {
-	uint32_t k = s->free[s->n_free - 1];
 	struct held *h = &s->held[k];
-	struct channel_message m;
-	int r = reader_take(&lane->reader, k, h->buffer, &m);
+	struct channel_message m = *message;
 
-	if (unlikely(lane->reader.wake_writer))
-		lane_wake_writer(lane);
-	if (unlikely(r < 0))
-		return r;
 	s->n_free--;
 	if (unlikely(m.lost))
 		s->lost += m.lost;
@@ -81,7 +77,35 @@ static inline __attribute__((always_inline)) int take_from(struct zcp_subscriber
 		sample->header = m.header;
 		sample->header_size = lane->reader.header_bytes;
 	}
-	return 0;
+}
+
+static inline __attribute__((always_inline)) int take_from(struct zcp_subscriber *s, struct lane *lane, struct zcp_sample *sample)
+{
+	uint32_t k = s->free[s->n_free - 1];
+	struct channel_message m;
+	int r = reader_take(&lane->reader, k, s->held[k].buffer, &m);
+
+	if (unlikely(lane->reader.wake_writer))
+		lane_wake_writer(lane);
+	if (likely(r == 0))
+		hold(s, lane, k, &m, sample);
+	return r;
+}
+
+int subscriber_take_newest(struct zcp_subscriber *s, struct lane *lane, struct zcp_sample *sample)
+{
+	uint32_t k = s->free[s->n_free - 1];
+	struct channel_message m;
+	int r = channel_reader_newest(&lane->reader, k, s->held[k].buffer, &m);
+
+	if (lane->reader.wake_writer)
+		lane_wake_writer(lane);
+	/* what was overwritten before we looked is skipped, not lost */
+	lane->reader.lost = 0;
+	m.lost = 0;
+	if (r == 0)
+		hold(s, lane, k, &m, sample);
+	return r;
 }
 
 /* Several publishers: each gets its turn. */
@@ -196,17 +220,22 @@ static inline void release(struct zcp_sample *sample)
 		return;
 	}
 	lane = h->lane;
+	if (unlikely(h->refs)) {
+		h->refs--;
+		goto clear;
+	}
 	if (h->pinned)
 		channel_reader_release(&lane->reader, k);
 	h->generation++;
 	s->free[s->n_free++] = k;
+	if (unlikely(lane->slow || s->closed))
+		release_slowly(s, lane);
+clear:
 	/* enough for a second release, and for a use by mistake, to be noticed */
 	sample->data = NULL;
 	sample->size = 0;
 	sample->header = NULL;
 	sample->owner = NULL;
-	if (unlikely(lane->slow || s->closed))
-		release_slowly(s, lane);
 }
 
 void zcp_sample_release(struct zcp_sample *sample)

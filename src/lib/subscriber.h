@@ -54,6 +54,7 @@ struct held {
 	struct lane *lane;
 	uint32_t generation;
 	bool pinned;
+	uint16_t refs;		/* users beside the first: of the latest value (latest.c) */
 	alignas(8) unsigned char buffer[SLOT_INLINE_MAX];
 	uint64_t reserved;	/* 256 bytes in all: an index becomes an address by a shift */
 };
@@ -82,6 +83,7 @@ struct zcp_subscriber {
 
 	uint64_t departed, died;
 	uint64_t received, lost, malformed;	/* of lanes that are drained, and (lost) of messages delivered */
+	struct zcp_sample value;	/* what zcp_subscriber_latest() has found last; owner NULL: nothing yet */
 	struct clock_calibration calibration;
 	uint64_t calibrated, calibrated_for;	/* ticks: when it was fetched, how long it is good */
 
@@ -124,6 +126,16 @@ void lane_free_copies(struct lane *lane);
 
 /* Whether a take would find something. */
 bool subscriber_ready(const struct zcp_subscriber *s);
+
+/* ---- subscriber.c ---- */
+
+/* The newest message of @lane as a sample, skipping those before it. 0 or -EAGAIN. n_free is not 0. */
+int subscriber_take_newest(struct zcp_subscriber *s, struct lane *lane, struct zcp_sample *sample);
+
+/* ---- latest.c ---- */
+
+/* Let go of the value that was found last. */
+void latest_drop(struct zcp_subscriber *s);
 
 /* ---- subscriber-sleep.c ---- */
 

@@ -33,6 +33,7 @@ lib_tests = \
 	tests/integration/test-lib-events \
 	tests/integration/test-lib-exit \
 	tests/integration/test-lib-lanes \
+	tests/integration/test-lib-latest \
 	tests/integration/test-lib-restart \
 	tests/integration/test-lib-open \
 	tests/integration/test-lib-pubsub \
@@ -46,7 +47,7 @@ check_PROGRAMS += $(lib_tests)
 TESTS += $(lib_tests)
 
 TSAN_TESTS += tests/integration/test-lib-call tests/integration/test-lib-call-ends tests/integration/test-lib-threads tests/integration/test-lib-restart tests/integration/test-lib-watch
-TSAN_TESTS += tests/integration/test-lib-events tests/integration/test-lib-waitset tests/integration/test-lib-waitset-many tests/integration/test-lib-waitset-members
+TSAN_TESTS += tests/integration/test-lib-events tests/integration/test-lib-latest tests/integration/test-lib-waitset tests/integration/test-lib-waitset-many tests/integration/test-lib-waitset-members
 
 # The same suites with the router on epoll, and a router that io_uring is refused.
 dist_check_SCRIPTS += tests/integration/test-lib-on-epoll.sh
@@ -81,6 +82,10 @@ tests_integration_test_lib_call_LDADD = $(LIB_TEST_LDADD)
 tests_integration_test_lib_events_SOURCES = tests/integration/test-lib-events.c $(WAITSET_HELPER)
 tests_integration_test_lib_events_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_events_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_latest_SOURCES = tests/integration/test-lib-latest.c $(WAITSET_HELPER)
+tests_integration_test_lib_latest_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_latest_LDADD = $(LIB_TEST_LDADD)
 
 tests_integration_test_lib_exit_SOURCES = tests/integration/test-lib-exit.c tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_exit_CPPFLAGS = $(TEST_CPPFLAGS)
