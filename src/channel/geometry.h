@@ -6,6 +6,7 @@
 #ifndef ZCP_CHANNEL_GEOMETRY_H
 #define ZCP_CHANNEL_GEOMETRY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/geometry.h"
@@ -36,6 +37,18 @@ int geometry_check(const struct channel_geometry *geometry);
 static inline uint32_t geometry_inline_max(const struct channel_geometry *geometry)
 {
 	return geometry->slot_bytes - 24 - geometry->header_bytes;
+}
+
+/* Size of the extra for a payload of @size bytes (<= EXTRA_BYTES_MAX). */
+static inline uint64_t extra_bytes(uint64_t size)
+{
+	return size <= EXTRA_BYTES_MIN ? EXTRA_BYTES_MIN : 1ull << (64 - __builtin_clzll(size - 1));
+}
+
+/* Whether an extra may have this id and this size. */
+static inline bool extra_is_possible(uint32_t id, uint64_t bytes)
+{
+	return id >= EXTRAS_MAX && id <= EXTRA_ID_MAX && bytes >= EXTRA_BYTES_MIN && bytes <= EXTRA_BYTES_MAX && !(bytes & (bytes - 1));
 }
 
 /* Size of a lane page, a multiple of 4096; 0 if out of limits (n_lanes 1..4096, max_held 1..1024). */

@@ -27,6 +27,7 @@
 #define CHANNEL_TICKS (1u << 1)		/* timestamps are raw ticks (common/clock.h), not nanoseconds */
 #define CHANNEL_RELIABLE (1u << 2)
 #define CHANNEL_COUNTERS (1u << 3)	/* the ring is no ring but an array of counters (counters.h) */
+#define CHANNEL_GROWS (1u << 4)		/* messages may be in extras, which are segments of their own */
 
 /* ---- data segment ------------------------------------------------------------------------------------------------ */
 
@@ -62,12 +63,14 @@ static_assert(offsetof(struct channel_header, tail) - offsetof(struct channel_he
 #define SLOT_INLINE_MAX (SLOT_BYTES_MAX - SLOT_HEADER_BYTES)
 #define CHANNEL_HEADER_MAX 40	/* so that a slot of 64 bytes has room for it */
 
-/* What a message's reference says: kind in the top 4 bits (a pool number, or one of these), chunk index below. */
+/* What a message's reference says: kind in the top 4 bits (a pool number, or one of these), chunk index or id of the extra below. */
 #define REF_KIND_SHIFT 28
 #define REF_INDEX_MASK ((1u << REF_KIND_SHIFT) - 1)
+#define REF_KIND_EXTRA 13u
 #define REF_KIND_VOID 14u	/* no message: the slot's payload area was on loan when its turn came; readers skip it */
 #define REF_KIND_INLINE 15u
-static_assert(CHANNEL_POOLS_MAX <= REF_KIND_VOID, "pool numbers and kinds are distinct");
+static_assert(CHANNEL_POOLS_MAX <= REF_KIND_EXTRA, "pool numbers and kinds are distinct");
+static_assert(EXTRA_ID_MAX <= REF_INDEX_MASK, "an id fits");
 
 struct channel_slot {
 	_Atomic uint64_t seq;		/* sequence + 1 of the message in it: the ready flag */

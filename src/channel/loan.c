@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 
+#include "channel/extra.h"
 #include "channel/geometry.h"
 #include "channel/retire.h"
 
@@ -91,7 +92,7 @@ static inline int loan_slot(struct channel_writer *w, void **payload)
 int channel_writer_loan(struct channel_writer *writer, size_t size, void **payload)
 {
 	if (__builtin_expect(writer->n_loans >= writer->max_loans, 0))
-		return size > writer->geometry.payload_max ? -EMSGSIZE : -ENOBUFS;
+		return size > writer->geometry.payload_max && !writer->extra ? -EMSGSIZE : -ENOBUFS;
 	if (size <= writer->inline_max) {
 		if (__builtin_expect(!writer->inslot_mask, 1))
 			return loan_slot(writer, payload);
@@ -99,8 +100,16 @@ int channel_writer_loan(struct channel_writer *writer, size_t size, void **paylo
 			return loan_scratch(writer, payload);
 	}
 	if (__builtin_expect(size > writer->geometry.payload_max, 0))
-		return -EMSGSIZE;
+		return extra_loan(writer, size, payload);
 	return loan_chunk(writer, size, payload);
+}
+
+static int loan_another(struct channel_writer *w, size_t size, void **payload)
+{
+	if (size > w->geometry.payload_max)
+		return extra_loan(w, size, payload);
+	/* small ones beside open in-slot loans may need scratch */
+	return w->n_pools ? loan_chunk(w, size, payload) : loan_scratch(w, payload);
 }
 
 int channel_writer_loan_batch(struct channel_writer *writer, size_t size, void **payloads, int n)
@@ -110,7 +119,7 @@ int channel_writer_loan_batch(struct channel_writer *writer, size_t size, void *
 
 	if (n < 1 || n > WRITER_BATCH_MAX)
 		return -EINVAL;
-	if (size > writer->geometry.payload_max)
+	if (size > writer->geometry.payload_max && !writer->extra)
 		return -EMSGSIZE;
 	if (!most)
 		return -ENOBUFS;
@@ -122,8 +131,7 @@ int channel_writer_loan_batch(struct channel_writer *writer, size_t size, void *
 		return loan_slots(writer, payloads, most < slots ? most : slots);
 	}
 	for (; done < (int)most; done++) {
-		/* small ones beside open in-slot loans may need scratch */
-		r = writer->n_pools ? loan_chunk(writer, size, &payloads[done]) : loan_scratch(writer, &payloads[done]);
+		r = loan_another(writer, size, &payloads[done]);
 		if (r < 0)
 			break;
 	}
@@ -181,6 +189,11 @@ int loan_find_anywhere(const struct channel_writer *w, const void *payload, stru
 		if (r != -ENOENT)
 			return r;
 	}
+	if (w->extra) {
+		r = extra_find_loan(w, payload, loan);
+		if (r != -ENOENT)
+			return r;
+	}
 	if (w->scratch && at >= w->scratch)
 		return find_scratch(w, at, loan);
 	return -EINVAL;
@@ -195,7 +208,7 @@ void loan_end(struct channel_writer *w, const struct loan *loan)
 		w->inslot_mask &= ~(1ull << loan->index);
 		break;
 	case LOAN_CHUNK:
-		w->pool[loan->ref >> REF_KIND_SHIFT].state[loan->ref & REF_INDEX_MASK] = CHUNK_OURS;
+		*loan->state = CHUNK_OURS;
 		retire_chunk(w, loan->ref);
 		break;
 	case LOAN_SCRATCH:

@@ -3,7 +3,7 @@
  * loan.h - what a writer has lent to its user, and the way back from the user's pointer
  *
  * Three kinds of memory are lent: the payload area of a slot about to be published (small messages are then not
- * copied even once), a chunk of a pool, or, in a ring without pools, a private scratch area that is copied at
+ * copied even once), a chunk of a pool or an extra, or, in a ring without pools, a private scratch area that is copied at
  * publish. A pointer that comes back is not believed: it must be the beginning of such an area, and that area
  * must be on loan.
  */
@@ -25,6 +25,7 @@ struct loan {
 	enum loan_kind kind;
 	uint32_t index;		/* LOAN_SLOT: bit in inslot_mask; LOAN_SCRATCH: area */
 	uint32_t ref;		/* LOAN_CHUNK */
+	uint8_t *state;		/* likewise */
 	size_t room;		/* bytes */
 };
 
@@ -66,6 +67,7 @@ static inline int loan_find_chunk(const struct channel_writer *w, uint32_t numbe
 		return -EINVAL;
 	loan->kind = LOAN_CHUNK;
 	loan->ref = number << REF_KIND_SHIFT | (uint32_t)index;
+	loan->state = &pool->state[index];
 	loan->room = pool->room;
 	return 0;
 }
@@ -81,7 +83,7 @@ static inline int loan_find(const struct channel_writer *w, const void *payload,
 static inline void loan_end_published(struct channel_writer *w, const struct loan *loan)
 {
 	w->last_payload = NULL;
-	w->pool[loan->ref >> REF_KIND_SHIFT].state[loan->ref & REF_INDEX_MASK] = CHUNK_OURS;
+	*loan->state = CHUNK_OURS;
 	w->n_loans--;
 }
 

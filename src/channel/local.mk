@@ -8,6 +8,8 @@ libzcp_channel_la_SOURCES = \
 	src/channel/barrier.h \
 	src/channel/counters.c \
 	src/channel/counters.h \
+	src/channel/extra.c \
+	src/channel/extra.h \
 	src/channel/geometry.c \
 	src/channel/geometry.h \
 	src/channel/layout.h \

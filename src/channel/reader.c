@@ -106,6 +106,10 @@ int channel_reader_init(struct channel_reader *reader, const void *segment, uint
 	reader->max_held = max_held;
 	reader->copies = options->copies;
 	reader->copies_stride = options->copies_stride;
+	reader->extra = options->extra;
+	reader->extra_pin = options->extra_pin;
+	reader->room = options->room;
+	reader->room_context = options->room_context;
 	reader->count_from = options->from_start ? 0 : UINT64_MAX;
 	reader->attach_epoch = UINT64_MAX;
 	head = atomic_load_explicit(&reader->header->head, memory_order_acquire);
@@ -195,18 +199,23 @@ static void lapped(struct channel_reader *r)
 enum step {
 	STEP_TAKEN,
 	STEP_AGAIN,	/* look at the next message */
+	STEP_STARVED,	/* this one has to wait */
 };
 
-static enum step skip(struct channel_reader *r, bool void_message)
+enum skipped {
+	SKIPPED_VOID,
+	SKIPPED_LOST,
+	SKIPPED_MALFORMED,
+};
+
+static enum step skip(struct channel_reader *r, enum skipped why)
 {
 	if (!still_valid(r)) {
 		lapped(r);
 		return STEP_AGAIN;
 	}
-	if (!void_message) {
-		r->malformed++;
-		r->lost++;
-	}
+	r->malformed += why == SKIPPED_MALFORMED;
+	r->lost += why != SKIPPED_VOID;
 	r->cur++;
 	return STEP_AGAIN;
 }
@@ -216,7 +225,7 @@ static enum step take_inline(struct channel_reader *r, const struct channel_slot
 {
 	if (size > r->inline_max) {
 		atomic_thread_fence(memory_order_acquire);
-		return skip(r, false);
+		return skip(r, SKIPPED_MALFORMED);
 	}
 	words_load(buffer, slot->payload, size);
 	/* the copy before the tail; partner: retire.c, move_tail */
@@ -231,11 +240,9 @@ static enum step take_inline(struct channel_reader *r, const struct channel_slot
 }
 
 /* Before the writer attached us our pins mean nothing: copy, then look whether it was still there. */
-static enum step take_copy(struct channel_reader *r, const unsigned char *chunk, uint32_t size, uint32_t k,
+static enum step take_copy(struct channel_reader *r, const unsigned char *chunk, uint32_t size, unsigned char *copy,
 			   struct channel_message *m)
 {
-	unsigned char *copy = r->copies + k * r->copies_stride;
-
 	words_copy_racy(copy, chunk, size);
 	atomic_thread_fence(memory_order_acquire);
 	if (!still_valid(r)) {
@@ -247,18 +254,64 @@ static enum step take_copy(struct channel_reader *r, const unsigned char *chunk,
 	return STEP_TAKEN;
 }
 
+bool reader_holds_extra(const struct channel_reader *reader, uint32_t place)
+{
+	for (uint32_t k = 0; k < reader->max_held; k++) {
+		uint64_t pin = atomic_load_explicit(&reader->lane->pin[k], memory_order_relaxed);
+
+		if (pin && reader->extra_pin[k] == (pin << 6 | place))
+			return true;
+	}
+	return false;
+}
+
+/* An extra is one chunk, and the rules are those of chunks. But it may not be here yet, then this lane stands still. */
+static enum step take_extra(struct channel_reader *r, uint32_t id, uint32_t size, uint32_t k, struct channel_message *m)
+{
+	uint32_t place = id % EXTRAS_MAX;
+	const struct reader_extra *e = r->extra ? &r->extra[place] : NULL;
+	unsigned char *copy;
+
+	/* the descriptor before the tail */
+	atomic_thread_fence(memory_order_acquire);
+	if (!e || (e->id == id && e->base && size > e->bytes))
+		return skip(r, SKIPPED_MALFORMED);
+	if (e->id != id && !r->gone && still_valid(r)) {
+		r->starved = r->cur + 1;
+		return STEP_STARVED;
+	}
+	if (e->id != id || !e->base)
+		return skip(r, SKIPPED_LOST);
+	if (!r->attached)
+		look_for_attachment(r);
+	if (!r->attached) {
+		copy = r->room(r->room_context, k, size);
+		return copy ? take_copy(r, e->base, size, copy, m) : skip(r, SKIPPED_LOST);
+	}
+	if (!pin_chunk(r, k)) {
+		lapped(r);
+		return STEP_AGAIN;
+	}
+	r->extra_pin[k] = (r->cur + 1) << 6 | place;
+	m->data = e->base;
+	m->pinned = true;
+	return STEP_TAKEN;
+}
+
 static enum step take_chunk(struct channel_reader *r, uint32_t ref, uint32_t size, uint32_t k, struct channel_message *m)
 {
 	uint64_t offset = chunk_offset(r, ref, size);
 
+	if (ref >> REF_KIND_SHIFT == REF_KIND_EXTRA)
+		return take_extra(r, ref & REF_INDEX_MASK, size, k, m);
 	if (!offset) {
 		atomic_thread_fence(memory_order_acquire);
-		return skip(r, ref >> REF_KIND_SHIFT == REF_KIND_VOID);
+		return skip(r, ref >> REF_KIND_SHIFT == REF_KIND_VOID ? SKIPPED_VOID : SKIPPED_MALFORMED);
 	}
 	if (!r->attached) {
 		look_for_attachment(r);
 		if (!r->attached)
-			return take_copy(r, r->segment + offset, size, k, m);
+			return take_copy(r, r->segment + offset, size, r->copies + k * r->copies_stride, m);
 	}
 	if (!pin_chunk(r, k)) {
 		lapped(r);
@@ -303,6 +356,8 @@ int reader_take_slowly(struct channel_reader *reader, uint32_t k, void *buffer, 
 			step = take_chunk(r, ref, size, k, message);
 		if (step == STEP_AGAIN)
 			continue;
+		if (step == STEP_STARVED)
+			break;
 		finish_take(r, size, message);
 		return 0;
 	}

@@ -20,6 +20,19 @@
 
 #include "channel/layout.h"
 
+/*
+ * An extra of the writer (extra.h), as its reader has it. In a table of EXTRAS_MAX that the owner fills in and empties: an id goes
+ * where its remainder says, but not before reader_holds_extra() says that what was there is not in use any more.
+ */
+struct reader_extra {
+	const unsigned char *base;	/* NULL: it could not be had; messages in it are lost */
+	uint64_t bytes;
+	uint32_t id;			/* 0: there is none in this place */
+};
+
+/* Room for a copy of @bytes bytes that stays until the message taken with pin @k is released; or NULL. */
+typedef void *(*reader_room_fn)(void *context, uint32_t k, size_t bytes);
+
 struct reader_options {
 	uint64_t generation;	/* of the match */
 	uint64_t publisher;	/* endpoint id the router told us; the header must say the same */
@@ -29,6 +42,10 @@ struct reader_options {
 	bool counters;		/* for counters.h: the writer's has to be one, and no message is ever taken */
 	unsigned char *copies;	/* max_held areas of copies_stride bytes, for copies; NULL without pools */
 	uint64_t copies_stride;
+	struct reader_extra *extra;	/* [EXTRAS_MAX], zeroed; NULL: messages in extras are malformed */
+	uint64_t *extra_pin;		/* [max_held], zeroed; for the reader's own use */
+	reader_room_fn room;		/* for copies out of extras */
+	void *room_context;
 };
 
 struct channel_reader {
@@ -60,6 +77,11 @@ struct channel_reader {
 	uint32_t max_held;
 	unsigned char *copies;
 	uint64_t copies_stride;
+	struct reader_extra *extra;
+	uint64_t *extra_pin;		/* what pin k was when it was last one in an extra, and its id's place in the top 6 bits */
+	uint64_t starved;		/* sequence + 1 of the message whose extra is not here yet; 0: none */
+	reader_room_fn room;
+	void *room_context;
 	struct channel_geometry geometry;	/* our checked copy */
 };
 
@@ -84,7 +106,8 @@ int channel_reader_init(struct channel_reader *reader, const void *segment, uint
 
 /*
  * Take the next message with pin @k (< max_held, not in use). An inline message is copied to @buffer
- * (SLOT_INLINE_MAX bytes, 8-aligned), the user header to its end. 0 or -EAGAIN. May set reader->wake_writer.
+ * (SLOT_INLINE_MAX bytes, 8-aligned), the user header to its end. 0 or -EAGAIN (also: the message is in an extra that is not
+ * in the table yet; reader->starved is set). May set reader->wake_writer.
  */
 int channel_reader_take(struct channel_reader *reader, uint32_t k, void *buffer, struct channel_message *message);
 
@@ -105,8 +128,9 @@ static inline void channel_reader_release(struct channel_reader *reader, uint32_
 static inline bool channel_reader_ready(const struct channel_reader *reader)
 {
 	const struct channel_slot *slot = (const void *)(reader->ring + ((reader->cur & reader->mask) << reader->slot_shift));
+	uint64_t seq = atomic_load_explicit(&slot->seq, memory_order_acquire);
 
-	if (atomic_load_explicit(&slot->seq, memory_order_acquire) <= reader->cur)
+	if (seq <= reader->cur || seq == reader->starved)
 		return false;
 	return reader->cur < reader->limit ||
 	       (!reader->gone &&
@@ -123,7 +147,17 @@ static inline void channel_reader_writer_gone(struct channel_reader *reader)
 	uint64_t from = tail > reader->cur ? tail : reader->cur;
 
 	reader->gone = true;
+	reader->starved = 0;
 	reader->limit = from < UINT64_MAX - reader->mask ? from + reader->mask + 1 : UINT64_MAX;
+}
+
+/* Whether a message in the extra at @place is pinned. */
+bool reader_holds_extra(const struct channel_reader *reader, uint32_t place);
+
+/* The table of extras has changed: what waited for one may go on. */
+static inline void reader_extras_changed(struct channel_reader *reader)
+{
+	reader->starved = 0;
 }
 
 /* Store the cursor now and look for a waiting writer. Take does it by itself before it says -EAGAIN. */

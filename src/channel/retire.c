@@ -24,16 +24,21 @@
 #include <errno.h>
 
 #include "channel/barrier.h"
+#include "channel/extra.h"
 #include "channel/pool.h"
 
 void retire_chunk(struct channel_writer *writer, uint32_t ref)
 {
+	if (__builtin_expect(ref >> REF_KIND_SHIFT == REF_KIND_EXTRA, 0)) {
+		extra_put(writer, ref & REF_INDEX_MASK);
+		return;
+	}
 	pool_put(&writer->pool[ref >> REF_KIND_SHIFT], ref & REF_INDEX_MASK);
 }
 
 static bool is_chunk(uint32_t ref)
 {
-	return ref >> REF_KIND_SHIFT < CHANNEL_POOLS_MAX;
+	return ref >> REF_KIND_SHIFT <= REF_KIND_EXTRA;
 }
 
 /* Smallest cursor of all lanes, or of the reliable ones only; head if there is none. */
@@ -155,7 +160,7 @@ static void move_tail(struct channel_writer *w, uint64_t to, bool overrun)
 	atomic_thread_fence(memory_order_release);
 	w->tail = to;
 	w->limit = to + w->mask + 1;
-	if (!w->n_pools)
+	if (!w->n_pools && !w->n_extras)
 		return;
 	if (overrun)
 		barrier_rare();
@@ -180,6 +185,21 @@ void retire_consumed(struct channel_writer *writer)
 		retire_chunks(writer, writer->tail, writer->tail);
 }
 
+/* Reliable readers under way are waited for like those that are here. */
+static uint64_t reliable_up_to(const struct channel_writer *w)
+{
+	return w->n_expected && w->reliable ? w->tail : consumed_up_to(w, true);
+}
+
+int retire_overrun(struct channel_writer *writer, uint64_t to)
+{
+	if (to > reliable_up_to(writer))
+		return -EAGAIN;
+	if (to > writer->tail)
+		move_tail(writer, to, true);
+	return 0;
+}
+
 int retire_make_room(struct channel_writer *writer, uint32_t n)
 {
 	uint64_t slots = writer->mask + 1;
@@ -188,6 +208,8 @@ int retire_make_room(struct channel_writer *writer, uint32_t n)
 	if (writer->head + n <= writer->limit)
 		return 0;
 	retire_consumed(writer);
+	if (writer->n_free_extras)
+		extra_look_for_idle(writer);
 	/* a batch at a time: each look at the cursors costs a cache miss per lane */
 	if (writer->head + slots / 8 <= writer->limit)
 		return 0;
@@ -196,8 +218,7 @@ int retire_make_room(struct channel_writer *writer, uint32_t n)
 	to = writer->tail + slots / 4;
 	if (to > writer->head)
 		to = writer->head;
-	/* reliable readers under way are waited for like those that are here */
-	reliable = writer->n_expected && writer->reliable ? writer->tail : consumed_up_to(writer, true);
+	reliable = reliable_up_to(writer);
 	if (to > reliable)
 		to = reliable;
 	/*

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "channel/barrier.h"
+#include "channel/extra.h"
 #include "channel/geometry.h"
 #include "channel/loan.h"
 #include "channel/pool.h"
@@ -28,14 +29,15 @@ static void write_header(struct channel_writer *w, const struct writer_options *
 
 	h->version = CHANNEL_VERSION;
 	h->flags = (fence ? CHANNEL_NEEDS_FENCE : 0) | (options->stamp == WRITER_STAMP_TICKS ? CHANNEL_TICKS : 0) |
-		   (options->reliable ? CHANNEL_RELIABLE : 0) | (options->counters ? CHANNEL_COUNTERS : 0);
+		   (options->reliable ? CHANNEL_RELIABLE : 0) | (options->counters ? CHANNEL_COUNTERS : 0) |
+		   (options->grow ? CHANNEL_GROWS : 0);
 	h->endpoint = options->endpoint;
 	h->node = options->node;
 	h->geometry = w->geometry;
 	h->magic = CHANNEL_MAGIC;
 }
 
-static int allocate(struct channel_writer *w, unsigned char *segment)
+static int allocate(struct channel_writer *w, unsigned char *segment, bool grow)
 {
 	const struct channel_geometry *g = &w->geometry;
 
@@ -47,8 +49,16 @@ static int allocate(struct channel_writer *w, unsigned char *segment)
 	if (!g->n_pools) {
 		w->scratch = calloc(g->max_loans, SLOT_INLINE_MAX);
 		w->scratch_used = calloc(g->max_loans, 1);
-		return w->scratch && w->scratch_used ? 0 : -ENOMEM;
+		if (!w->scratch || !w->scratch_used)
+			return -ENOMEM;
 	}
+	if (grow) {
+		w->extra = calloc(EXTRAS_MAX, sizeof(*w->extra));
+		if (!w->extra)
+			return -ENOMEM;
+	}
+	if (!g->n_pools && !grow)
+		return 0;
 	w->slot_ref = calloc(g->ring_slots, sizeof(*w->slot_ref));
 	w->pinned = calloc((g->ring_slots + 63) / 64, sizeof(*w->pinned));
 	if (!w->slot_ref || !w->pinned)
@@ -69,7 +79,7 @@ int channel_writer_init(struct channel_writer *writer, void *memory, const struc
 	if (geometry_check(geometry) < 0)
 		return -EINVAL;
 	writer->geometry = *geometry;
-	r = allocate(writer, memory);
+	r = allocate(writer, memory, options->grow);
 	if (r < 0) {
 		channel_writer_deinit(writer);
 		return r;
@@ -89,6 +99,7 @@ int channel_writer_init(struct channel_writer *writer, void *memory, const struc
 	writer->max_loans = geometry->max_loans;
 	writer->ring_fn = options->ring;
 	writer->ring_context = options->ring_context;
+	writer->idle_fn = options->idle;
 	write_header(writer, options, fence);
 	return 0;
 }
@@ -100,6 +111,7 @@ void channel_writer_deinit(struct channel_writer *writer)
 	free(writer->ticket);
 	free(writer->rung);
 	free(writer->lane);
+	free(writer->extra);
 	free(writer->slot_ref);
 	free(writer->pinned);
 	free(writer->limbo);
@@ -123,7 +135,7 @@ static int grow_limbo(struct channel_writer *w, uint32_t n_pins)
 {
 	struct writer_limbo *limbo;
 
-	if (!w->n_pools || n_pins <= w->limbo_room)
+	if (!w->slot_ref || n_pins <= w->limbo_room)
 		return 0;
 	limbo = realloc(w->limbo, n_pins * sizeof(*limbo));
 	if (!limbo)

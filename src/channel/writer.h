@@ -35,6 +35,16 @@ struct writer_pool {
 	unsigned char *base, *end;	/* chunk 0, and behind the last */
 };
 
+/* A segment of one chunk (extra.h). */
+struct writer_extra {
+	unsigned char *base;		/* NULL: there is none in this place */
+	uint64_t bytes;
+	uint64_t used;			/* head when it was lent last, or came back */
+	uint32_t id;
+	uint8_t state;			/* enum chunk_state */
+	bool free;
+};
+
 /* A retired chunk that a reader still has pinned. */
 struct writer_limbo {
 	uint64_t seq;
@@ -54,6 +64,7 @@ struct writer_lane {
 };
 
 typedef void (*writer_ring_fn)(void *context, void *peer);
+typedef void (*writer_idle_fn)(void *context);
 
 enum writer_stamp {
 	WRITER_STAMP_NS = 0,	/* CLOCK_MONOTONIC, about 30 ns a message */
@@ -68,6 +79,8 @@ struct writer_options {
 	enum writer_stamp stamp;
 	writer_ring_fn ring;		/* write a reader's doorbell; must not call back into the writer */
 	void *ring_context;
+	bool grow;			/* payloads up to EXTRA_BYTES_MAX: those over payload_max are in extras (extra.h) */
+	writer_idle_fn idle;		/* grow: extra_drop() will find one; must not call back into the writer. With ring_context */
 };
 
 struct channel_writer {
@@ -88,7 +101,7 @@ struct channel_writer {
 	uint64_t *rung;				/* [n_lanes] ... and the last one we rang for */
 	uint32_t header_bytes;			/* of the user header in each slot, or 0 */
 	uint64_t user_header[CHANNEL_HEADER_MAX / 8];	/* of the next message */
-	uint32_t *slot_ref;			/* [R] private copy of what each slot refers to; NULL without pools */
+	uint32_t *slot_ref;			/* [R] private copy of what each slot refers to; NULL without chunks */
 	writer_ring_fn ring_fn;
 	void *ring_context;
 
@@ -108,6 +121,10 @@ struct channel_writer {
 	struct writer_lane *lane;	/* [n_lanes] */
 	struct writer_pool pool[CHANNEL_POOLS_MAX];
 	uint32_t n_pools;
+	struct writer_extra *extra;	/* [EXTRAS_MAX]; NULL: this writer does not grow */
+	uint32_t n_extras, n_free_extras;
+	uint64_t idle_check;		/* head at which to look for idle extras */
+	writer_idle_fn idle_fn;
 	struct writer_limbo *limbo;
 	uint32_t n_limbo, limbo_room;
 	uint64_t *pinned;		/* bitmap over slots, all clear between scans */
@@ -141,7 +158,7 @@ int channel_writer_detach(struct channel_writer *writer, uint64_t generation, vo
 /*
  * See zcp_publisher_loan() etc. for meaning. -EAGAIN: a reliable lane has no room; to wait, call
  * channel_writer_arm(), try again, and sleep if it still says -EAGAIN. -ENOBUFS: max_loans, or chunks run dry.
- * -EMSGSIZE, -EINVAL.
+ * -EMSGSIZE, -EINVAL. -EXFULL: a writer that grows has no extra free that @size fits into; see extra.h.
  */
 int channel_writer_loan(struct channel_writer *writer, size_t size, void **payload);
 int channel_writer_loan_batch(struct channel_writer *writer, size_t size, void **payloads, int n);

@@ -18,6 +18,16 @@
 
 #define CHANNEL_POOLS_MAX 12
 
+/*
+ * Extras: segments of one chunk each, that a publisher which grows asks for one by one. Their sizes are powers of two. An extra's
+ * id is its place in a table of EXTRAS_MAX (the remainder), and counts up with each segment that takes this place, so that an id
+ * is not used again before 4 million others were.
+ */
+#define EXTRAS_MAX 64u
+#define EXTRA_BYTES_MIN (64u << 10)
+#define EXTRA_BYTES_MAX (2ull << 30)
+#define EXTRA_ID_MAX ((1u << 28) - 1)
+
 /* One pool of equally sized chunks. */
 struct channel_pool {
 	uint32_t chunk_bytes;	/* largest payload that fits in a chunk */

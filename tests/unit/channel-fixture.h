@@ -27,12 +27,17 @@ struct fixture_reader {
 	struct channel_reader reader;
 	uint64_t buffer[SLOT_INLINE_MAX / 8];	/* of the message taken last */
 	unsigned int rings;			/* of its doorbell */
+	struct reader_extra extra[EXTRAS_MAX];
+	uint64_t extra_pin[16];
+	void *room;				/* of the extra copied last; NULL and no_room: there is none */
+	bool no_room;
 };
 
 struct fixture {
 	struct channel_geometry geometry;
 	unsigned char *segment;
 	struct channel_writer writer;
+	unsigned int idle;			/* calls of idle() */
 	struct fixture_reader reader[FIXTURE_READERS];
 };
 
@@ -50,15 +55,43 @@ static inline void fixture_ring(void *context, void *peer)
 	((struct fixture_reader *)peer)->rings++;
 }
 
-static inline void fixture_open(struct fixture *f, const struct geometry_request *request, bool reliable)
+static inline void fixture_idle(void *context)
 {
-	struct writer_options options = { .endpoint = FIXTURE_PUBLISHER, .node = 1, .reliable = reliable, .ring = fixture_ring };
+	((struct fixture *)context)->idle++;
+}
+
+static inline void *fixture_room(void *context, uint32_t k, size_t bytes)
+{
+	struct fixture_reader *r = context;
+
+	(void)k;
+	free(r->room);
+	r->room = r->no_room ? NULL : malloc(bytes);
+	return r->room;
+}
+
+static inline void fixture_open_as(struct fixture *f, const struct geometry_request *request, bool reliable, bool grow)
+{
+	struct writer_options options = {
+		.endpoint = FIXTURE_PUBLISHER,
+		.node = 1,
+		.reliable = reliable,
+		.ring = fixture_ring,
+		.ring_context = f,
+		.grow = grow,
+		.idle = fixture_idle,
+	};
 	const char *why = NULL;
 
 	memset(f, 0, sizeof(*f));
 	ck_assert_msg(geometry_plan(&f->geometry, request, &why) == 0, "%s", why);
 	f->segment = fixture_map(f->geometry.segment_bytes);
 	ck_assert_int_eq(channel_writer_init(&f->writer, f->segment, &f->geometry, &options), 0);
+}
+
+static inline void fixture_open(struct fixture *f, const struct geometry_request *request, bool reliable)
+{
+	fixture_open_as(f, request, reliable, false);
 }
 
 /* Open reader @i without attaching it. */
@@ -69,6 +102,10 @@ static inline int fixture_try_join(struct fixture *f, int i, uint32_t max_held, 
 		.publisher = FIXTURE_PUBLISHER,
 		.from_start = from_start,
 		.history = history,
+		.extra = r->extra,
+		.extra_pin = r->extra_pin,
+		.room = fixture_room,
+		.room_context = r,
 	};
 
 	r->max_held = max_held;
@@ -112,6 +149,7 @@ static inline void fixture_close(struct fixture *f)
 		if (f->reader[i].page)
 			munmap(f->reader[i].page, lane_page_bytes(FIXTURE_LANES, f->reader[i].max_held));
 		free(f->reader[i].copies);
+		free(f->reader[i].room);
 	}
 	channel_writer_deinit(&f->writer);
 	munmap(f->segment, f->geometry.segment_bytes);

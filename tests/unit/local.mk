@@ -59,6 +59,7 @@ tests_unit_test_wire_LDADD = $(TEST_LDADD) libzcp_common.la
 # src/channel
 CHANNEL_TESTS = \
 	tests/unit/test-channel-threads \
+	tests/unit/test-extra \
 	tests/unit/test-geometry \
 	tests/unit/test-counters \
 	tests/unit/test-reader \
@@ -72,6 +73,10 @@ TSAN_TESTS += $(CHANNEL_TESTS)
 tests_unit_test_channel_threads_SOURCES = tests/unit/test-channel-threads.c tests/unit/channel-fixture.h
 tests_unit_test_channel_threads_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_channel_threads_LDADD = $(CHANNEL_TEST_LDADD)
+
+tests_unit_test_extra_SOURCES = tests/unit/test-extra.c tests/unit/channel-fixture.h
+tests_unit_test_extra_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_extra_LDADD = $(CHANNEL_TEST_LDADD)
 
 tests_unit_test_geometry_SOURCES = tests/unit/test-geometry.c
 tests_unit_test_geometry_CPPFLAGS = $(TEST_CPPFLAGS)
