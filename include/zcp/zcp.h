@@ -119,7 +119,8 @@ struct zcp_publisher_options {
 	uint32_t history;		/* messages kept for late joiners, <= depth; 0: none is kept once consumed */
 	bool reliable;			/* wait for subscribers that did not open lossy instead of overrunning them */
 	bool no_timestamps;		/* messages carry timestamp_ns 0: saves about 10 ns each */
-	char reserved0[6];
+	bool grow;			/* messages may be larger than payload_max, up to 2 GiB; see zcp_publisher_loan() */
+	char reserved0[5];
 	int64_t timeout;		/* reliable: how long loan, publish and send wait for room in ns; 0: -EAGAIN at once; -1: for ever */
 	uint32_t max_subscribers;	/* connected at once; 0: 256 */
 	uint32_t max_loans;		/* open at once; 0: 64, or 8 for payloads over 64 KiB */
@@ -143,9 +144,16 @@ int zcp_publisher_open(zcp_publisher **publisher, zcp_node *node, const struct z
  * to 64 or type.alignment. No system call, no allocation; wait-free unless the publisher is reliable and waits
  * for room.
  *
- * Errors: -EMSGSIZE size > payload_max; -ENOBUFS max_loans open, or the pool is dry because subscribers hold
- * more than max_held samples; -EAGAIN a reliable subscriber has no room (-ETIMEDOUT after options.timeout);
- * -EOWNERDEAD.
+ * With options.grow a size over payload_max gets a segment of its own, the next power of two from 64 KiB on, page-aligned. The
+ * first time it comes from the router, which takes a fraction of a millisecond and 5 s at most; later loans use it again as soon as
+ * its message is consumed. Up to 64 such segments are there at a time. One that was not needed while 64 messages passed (or as many
+ * as the ring has slots) is given back. Where no more can be had, the oldest larger messages are taken from lossy subscribers that lag
+ * and from the history, and reliable ones are waited for.
+ *
+ * Errors: -EMSGSIZE size > payload_max, with grow > 2 GiB; -ENOBUFS max_loans open, or the pool is dry because subscribers hold
+ * more than max_held samples, or hold all 64 segments; -EAGAIN a reliable subscriber has no room (-ETIMEDOUT after options.timeout);
+ * -EOWNERDEAD. With grow also: -EDQUOT the router's limits for this user or node; -ENOTCONN there is no router; -ETIMEDOUT it does not answer;
+ * -EMFILE; -ENOMEM; -ENOSPC.
  */
 int zcp_publisher_loan(zcp_publisher *publisher, size_t size, void **payload);
 

@@ -40,7 +40,7 @@ static struct writer_extra *smallest_free(const struct channel_writer *w, size_t
 	for (uint32_t i = 0; i < EXTRAS_MAX && w->n_free_extras; i++) {
 		struct writer_extra *e = &w->extra[i];
 
-		if (e->base && e->free && size <= e->bytes && (!best || e->bytes < best->bytes))
+		if (e->base && e->free && !e->leaving && size <= e->bytes && (!best || e->bytes < best->bytes))
 			best = e;
 	}
 	return best;
@@ -95,14 +95,34 @@ int extra_reclaim(struct channel_writer *writer, size_t size)
 	return 0;
 }
 
-static struct writer_extra *longest_free(const struct channel_writer *w)
+void extra_lend_no_more(struct channel_writer *writer, uint32_t id)
+{
+	struct writer_extra *e = &writer->extra[id % EXTRAS_MAX];
+
+	if (e->base && e->id == id)
+		e->leaving = true;
+}
+
+bool extra_is_loaned(const struct channel_writer *writer, uint32_t id)
+{
+	const struct writer_extra *e = &writer->extra[id % EXTRAS_MAX];
+
+	return e->base && e->id == id && e->state == CHUNK_LOANED;
+}
+
+/* The one that was free for longest, if that is @idle messages; NULL: there is none. */
+static struct writer_extra *find_idle(const struct channel_writer *w, uint64_t idle)
 {
 	struct writer_extra *best = NULL;
 
 	for (uint32_t i = 0; i < EXTRAS_MAX && w->n_free_extras; i++) {
 		struct writer_extra *e = &w->extra[i];
 
-		if (e->base && e->free && (!best || e->used < best->used))
+		if (!e->base || !e->free)
+			continue;
+		if (e->leaving)
+			return e;
+		if (w->head - e->used >= idle && (!best || e->used < best->used))
 			best = e;
 	}
 	return best;
@@ -110,9 +130,9 @@ static struct writer_extra *longest_free(const struct channel_writer *w)
 
 uint32_t extra_drop(struct channel_writer *writer, uint64_t idle)
 {
-	struct writer_extra *e = longest_free(writer);
+	struct writer_extra *e = find_idle(writer, idle);
 
-	if (!e || writer->head - e->used < idle)
+	if (!e)
 		return 0;
 	e->base = NULL;
 	writer->n_extras--;
@@ -122,13 +142,10 @@ uint32_t extra_drop(struct channel_writer *writer, uint64_t idle)
 
 void extra_look_for_idle(struct channel_writer *writer)
 {
-	const struct writer_extra *e;
-
 	if (writer->head < writer->idle_check)
 		return;
 	writer->idle_check = writer->head + EXTRA_IDLE;
-	e = longest_free(writer);
-	if (e && writer->head - e->used >= extra_idle_span(writer))
+	if (find_idle(writer, extra_idle_span(writer)))
 		writer->idle_fn(writer->ring_context);
 }
 

@@ -33,7 +33,13 @@ int extra_loan(struct channel_writer *writer, size_t size, void **payload);
  */
 int extra_reclaim(struct channel_writer *writer, size_t size);
 
-/* Take out of use a free extra, the last @idle messages of which did not need it (0: any). Its id, or 0: there is none. */
+/* Not to be lent again; extra_drop() will find it as soon as it is free. */
+void extra_lend_no_more(struct channel_writer *writer, uint32_t id);
+
+/* Whether the extra @id is with the user. */
+bool extra_is_loaned(const struct channel_writer *writer, uint32_t id);
+
+/* Take out of use a free extra that the last @idle messages did not need (0: any). Its id, or 0: there is none. */
 uint32_t extra_drop(struct channel_writer *writer, uint64_t idle);
 
 /* How many messages make an extra idle. */

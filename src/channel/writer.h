@@ -43,6 +43,7 @@ struct writer_extra {
 	uint32_t id;
 	uint8_t state;			/* enum chunk_state */
 	bool free;
+	bool leaving;			/* not to be lent again */
 };
 
 /* A retired chunk that a reader still has pinned. */

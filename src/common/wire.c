@@ -30,6 +30,9 @@ static const struct {
 	ROW(WIRE_WATCH_OPEN, wire_watch_open, 0),
 	ROW(WIRE_WATCH_CLOSE, wire_watch_close, 0),
 	ROW(WIRE_POOL_DRY, wire_pool_dry, 0),
+	ROW(WIRE_SEGMENT_GROW, wire_segment_grow, 0),
+	ROW(WIRE_SEGMENT_RETURN, wire_segment_extra, 0),
+	ROW(WIRE_SEGMENT_RESUME, wire_segment_grow, 1),
 
 	ROW(WIRE_WELCOME, wire_welcome, 2),
 	ROW(WIRE_ENDPOINT_OPENED, wire_endpoint_opened, 2),
@@ -44,6 +47,10 @@ static const struct {
 	ROW(WIRE_WATCHING, wire_watching, 0),
 	ROW(WIRE_WATCH_EVENT, wire_watch_event, 0),
 	ROW(WIRE_PEER_ADDED, wire_peer_added, 0),
+	ROW(WIRE_SEGMENT_GROWN, wire_segment_grown, 1),
+	ROW(WIRE_SEGMENT_READY, wire_segment_extra, 0),
+	ROW(WIRE_SEGMENT_SHARED, wire_segment_shared, 1),
+	ROW(WIRE_SEGMENT_WITHDRAWN, wire_segment_shared, 0),
 };
 
 #define N_TYPES (sizeof(types) / sizeof(types[0]))

@@ -7,9 +7,9 @@
  * struct its type names. Reserved bytes are zero and checked. Both ends are on one machine, so integers are in
  * host order; `magic` catches a peer of another endianness and `version` one of another ABI.
  *
- * Descriptors travel only in the messages marked "fds" below. The router sends four of these; a node sends
- * descriptors only to a router that it comes back to (REJOIN, ENDPOINT_RESUME), and the router takes them from no
- * other message.
+ * Descriptors travel only in the messages marked "fds" below. The router sends six of these; a node sends
+ * descriptors only to a router that it comes back to (REJOIN, ENDPOINT_RESUME, SEGMENT_RESUME), and the router takes them
+ * from no other message.
  *
  * The life of a publisher, as the two ends see it:
  *
@@ -42,6 +42,20 @@
  *
  * A notifier is a publisher, and a listener a subscriber, with role EVENT; they are matched like those of role DATA.
  *
+ * A publisher that grows has, beside its data segment, up to EXTRAS_MAX extras, segments of one chunk each for single large
+ * messages (common/geometry.h):
+ *
+ *	publisher                             router                            subscriber
+ *	SEGMENT_GROW (request r)        -->   quotas; memfd of that size
+ *	                                <--   SEGMENT_GROWN + fd
+ *	maps it
+ *	SEGMENT_MAPPED (request r)      -->   seals it                    -->   SEGMENT_SHARED + fd, to each that has a lane
+ *	                                <--   SEGMENT_READY (request r)
+ *	SEGMENT_RETURN                  -->                               -->   SEGMENT_WITHDRAWN
+ *
+ * The message in the extra may be faster than SEGMENT_SHARED: then the subscriber waits for it. A subscriber that chooses its lane
+ * is told of all extras that are there. When the publisher has gone, what was shared comes before WRITER_GONE.
+ *
  * A router that was restarted knows nothing. Its nodes come back and hand their segments over again; nothing that
  * was mapped before is mapped anew, and data flows all the time:
  *
@@ -54,6 +68,9 @@
  *	fds: its segment, its doorbell
  *	n_claims times MATCH_RESUME     -->   who was matched with whom: both ends say it, in any order
  *	                                <--   ENDPOINT_RESUMED (request s)
+ *	for each of its extras:
+ *	SEGMENT_RESUME (request t) +    -->   the same checks, and it is shared
+ *	fds: the extra                  <--   SEGMENT_READY (request t), or ERROR: it goes on, but nobody else will get it
  *	RESUME_END                      -->   what this node did not bring back by now is gone
  *
  * A claim whose other end is not there yet waits for it as long as the process behind it lives. What only the
@@ -69,7 +86,7 @@
 #include "common/geometry.h"
 
 #define WIRE_MAGIC 0x5a435057u	/* "ZCPW" on a big-endian reader */
-#define WIRE_VERSION 3u		/* of this header and of every shared-memory layout; any difference is refused */
+#define WIRE_VERSION 4u		/* of this header and of every shared-memory layout; any difference is refused */
 #define WIRE_NAME_BYTES 104	/* a name of up to 100 bytes, its NUL, padding; bytes after the NUL are zero */
 #define WIRE_TEXT_BYTES 232
 #define WIRE_MESSAGE_MAX 1024	/* no message is larger */
@@ -78,7 +95,7 @@
 enum wire_type {
 	/* node -> router */
 	WIRE_HELLO = 1,
-	WIRE_SEGMENT_MAPPED = 2,	/* ENDPOINT_OPENED's or WELCOME's read-write segment is mapped */
+	WIRE_SEGMENT_MAPPED = 2,	/* ENDPOINT_OPENED's, SEGMENT_GROWN's or WELCOME's read-write segment is mapped */
 	WIRE_ENDPOINT_OPEN = 3,
 	WIRE_ENDPOINT_CLOSE = 4,
 	WIRE_LANE_CHOSEN = 5,
@@ -90,6 +107,10 @@ enum wire_type {
 	WIRE_WATCH_OPEN = 11,
 	WIRE_WATCH_CLOSE = 12,
 	WIRE_POOL_DRY = 13,		/* a publisher could not loan: its subscribers hold all chunks. At most once a second */
+
+	WIRE_SEGMENT_GROW = 18,		/* a publisher wants an extra */
+	WIRE_SEGMENT_RETURN = 19,	/* and needs it no more */
+	WIRE_SEGMENT_RESUME = 20,	/* fds: an extra of the endpoint that was resumed last (read-write, sealed) */
 
 	/* router -> node */
 	WIRE_WELCOME = 32,		/* fds: directory (read-only), node page (read-write) */
@@ -105,6 +126,10 @@ enum wire_type {
 	WIRE_WATCHING = 42,		/* the watch is open, and all WATCH_EVENTs about what existed before are sent */
 	WIRE_WATCH_EVENT = 43,
 	WIRE_PEER_ADDED = 44,		/* to client and server: open a publisher for this one */
+	WIRE_SEGMENT_GROWN = 50,	/* fds: the extra (read-write) */
+	WIRE_SEGMENT_READY = 51,
+	WIRE_SEGMENT_SHARED = 52,	/* fds: an extra of a writer (read-only) */
+	WIRE_SEGMENT_WITHDRAWN = 53,
 };
 
 struct wire_header {
@@ -164,7 +189,7 @@ struct wire_rejoin {
 static_assert(sizeof(struct wire_rejoin) == 144, "wire layout");
 
 struct wire_segment_mapped {
-	struct wire_header header;	/* request of ENDPOINT_OPEN, or of HELLO */
+	struct wire_header header;	/* request of ENDPOINT_OPEN, SEGMENT_GROW, or HELLO */
 	uint64_t segment;
 };
 static_assert(sizeof(struct wire_segment_mapped) == 24, "wire layout");
@@ -326,6 +351,47 @@ struct wire_lane_added {
 };
 static_assert(sizeof(struct wire_lane_added) == 88, "wire layout");
 
+/* SEGMENT_GROW and SEGMENT_RESUME; answered by SEGMENT_GROWN and SEGMENT_READY, or by ERROR. */
+struct wire_segment_grow {
+	struct wire_header header;
+	uint64_t endpoint;		/* the publisher */
+	uint64_t bytes;			/* a power of two, EXTRA_BYTES_MIN..EXTRA_BYTES_MAX */
+	uint32_t extra;			/* its id, chosen by the publisher: in a place that is free */
+	uint32_t reserved;
+};
+static_assert(sizeof(struct wire_segment_grow) == 40, "wire layout");
+
+struct wire_segment_grown {
+	struct wire_header header;
+	uint64_t endpoint;
+	uint64_t segment;		/* id to name in SEGMENT_MAPPED */
+	uint32_t extra;
+	uint32_t reserved;
+};
+static_assert(sizeof(struct wire_segment_grown) == 40, "wire layout");
+
+/* SEGMENT_READY and SEGMENT_RETURN. */
+struct wire_segment_extra {
+	struct wire_header header;	/* SEGMENT_READY: request of SEGMENT_GROW; else 0 */
+	uint64_t endpoint;
+	uint32_t extra;
+	uint32_t reserved;
+};
+static_assert(sizeof(struct wire_segment_extra) == 32, "wire layout");
+
+#define WIRE_EXTRA_ABSENT (1u << 0)	/* SEGMENT_WITHDRAWN: it is in use, but who does not have it will not get it */
+
+/* SEGMENT_SHARED: what was in this place before is withdrawn. SEGMENT_WITHDRAWN: the place is empty (or absent). */
+struct wire_segment_shared {
+	struct wire_header header;	/* request 0 */
+	uint64_t endpoint;		/* the subscriber addressed */
+	uint64_t match;
+	uint64_t bytes;			/* SEGMENT_WITHDRAWN: 0 */
+	uint32_t extra;
+	uint32_t flags;			/* WIRE_EXTRA_* */
+};
+static_assert(sizeof(struct wire_segment_shared) == 48, "wire layout");
+
 enum wire_cause {
 	WIRE_CAUSE_CLOSED = 1,		/* the endpoint or its node was closed by its owner */
 	WIRE_CAUSE_DIED = 2,		/* the node's process ended without saying goodbye */
@@ -474,6 +540,10 @@ union wire_message {
 	struct wire_watching watching;
 	struct wire_watch_event watch_event;
 	struct wire_pool_dry pool_dry;
+	struct wire_segment_grow segment_grow;
+	struct wire_segment_grown segment_grown;
+	struct wire_segment_extra segment_extra;
+	struct wire_segment_shared segment_shared;
 	unsigned char bytes[WIRE_MESSAGE_MAX];
 };
 static_assert(sizeof(union wire_message) == WIRE_MESSAGE_MAX, "a receive buffer holds any message");

@@ -22,6 +22,7 @@
 #include "common/message.h"
 #include "lib/endpoint.h"
 #include "lib/error.h"
+#include "lib/lane-growth.h"
 #include "lib/rejoin.h"
 #include "lib/watch.h"
 
@@ -146,7 +147,13 @@ void control_fail_requests(struct zcp_node *node)
 static void nobody_asked(struct zcp_node *node, const union wire_message *m)
 {
 	struct wire_endpoint_close close;
+	struct wire_segment_extra back;
 
+	if (m->header.type == WIRE_SEGMENT_GROWN) {
+		back = (struct wire_segment_extra){ .endpoint = m->segment_grown.endpoint, .extra = m->segment_grown.extra };
+		wire_init(&back.header, WIRE_SEGMENT_RETURN, 0);
+		control_send(node, &back.header);
+	}
 	if (m->header.type != WIRE_ENDPOINT_OPENED)
 		return;
 	wire_init(&close.header, WIRE_ENDPOINT_CLOSE, 0);
@@ -197,6 +204,8 @@ static void handle(struct zcp_node *node, union wire_message *m, int fds[WIRE_FD
 	case WIRE_ENDPOINT_OPENED:
 	case WIRE_ENDPOINT_RESUMED:
 	case WIRE_WATCHING:
+	case WIRE_SEGMENT_GROWN:
+	case WIRE_SEGMENT_READY:
 		handle_answer(node, m, fds, r);
 		break;
 	case WIRE_ERROR:
@@ -223,6 +232,10 @@ static void handle(struct zcp_node *node, union wire_message *m, int fds[WIRE_FD
 		break;
 	case WIRE_PEER_ADDED:
 		endpoint_introduced(node, &m->peer_added);
+		break;
+	case WIRE_SEGMENT_SHARED:
+	case WIRE_SEGMENT_WITHDRAWN:
+		lane_extra_news(node, &m->segment_shared, fds, r);
 		break;
 	case WIRE_WATCH_EVENT:
 		watch_handle(node, &m->watch_event);

@@ -17,6 +17,7 @@
 #include "lib/control.h"
 #include "lib/doorbell.h"
 #include "lib/error.h"
+#include "lib/lane-growth.h"
 
 /* ---- the node's thread, under lock ------------------------------------------------------------------------------- */
 
@@ -57,7 +58,6 @@ static int map_copies(struct lane *lane, const struct channel_geometry *g, uint3
 		return -ENOMEM;
 	lane->copies = memory;
 	lane->reader.copies = lane->copies;
-	lane->slow = true;
 	lane->reader.copies_stride = stride;
 	return 0;
 }
@@ -85,6 +85,11 @@ static int prepare(struct zcp_subscriber *s, struct lane *lane, const struct wir
 				s->max_held, lane->index, &options);
 	if (r == 0)
 		r = options.counters ? s->hooks->counters(s, lane) : map_copies(lane, &lane->reader.geometry, s->max_held);
+	if (r == 0)
+		r = lane_growth_init(s, lane);
+	if (r < 0 && lane->copies)
+		munmap(lane->copies, lane->copies_bytes);
+	lane_update_slow(lane);
 	if (r < 0)
 		match_deinit(&lane->match);
 	return r;
@@ -107,6 +112,7 @@ static int add(struct zcp_subscriber *s, const struct wire_writer_added *m, int 
 	lane->index = (uint32_t)index;
 	r = prepare(s, lane, m, fds);
 	if (r < 0) {
+		free(lane->seen);
 		free(lane);
 		return r;
 	}
@@ -206,7 +212,12 @@ void lane_free_copies(struct lane *lane)
 {
 	munmap(lane->copies, lane->copies_bytes);
 	lane->copies = lane->reader.copies = NULL;
-	lane->slow = lane->drained;
+	lane_update_slow(lane);
+}
+
+void lane_update_slow(struct lane *lane)
+{
+	lane->slow = lane->drained || lane->copies || (lane->growth && lane_growth_is_slow(lane->growth));
 }
 
 /* An index has become free: whoever waits longest gets it. Under lock. */
@@ -247,6 +258,7 @@ void lane_drop(struct zcp_subscriber *s, struct lane *lane)
 	if (lane->copies)
 		lane_free_copies(lane);
 	free(lane->seen);
+	lane_growth_free(lane);
 	free(lane);
 }
 
@@ -269,7 +281,8 @@ void subscriber_drop_drained(struct zcp_subscriber *s)
 		s->received += lane->reader.taken;
 		s->departed++;
 		s->died += lane->cause == WIRE_CAUSE_DIED || lane->cause == WIRE_CAUSE_EVICTED;
-		lane->drained = lane->slow = true;
+		lane->drained = true;
+		lane_update_slow(lane);
 		if (s->hooks)
 			s->hooks->drained(s, lane);
 		if (!lane_is_held(s, lane))
@@ -297,6 +310,8 @@ void subscriber_look_at_news(struct zcp_subscriber *s)
 			lane->cause = m->cause;
 			s->n_gone++;
 		}
+		if (lane->growth)
+			lane_growth_settle(lane);
 	}
 	pthread_mutex_unlock(&s->endpoint.node->lock);
 	if (s->hooks && s->hooks->looked)

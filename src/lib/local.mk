@@ -26,9 +26,13 @@ libzcp_lib_la_SOURCES = \
 	src/lib/exchange.h \
 	src/lib/fork.c \
 	src/lib/fork.h \
+	src/lib/growth.c \
+	src/lib/growth.h \
 	src/lib/lane.c \
 	src/lib/latest.c \
 	src/lib/listener.c \
+	src/lib/lane-growth.c \
+	src/lib/lane-growth.h \
 	src/lib/node-open.c \
 	src/lib/node.c \
 	src/lib/node.h \

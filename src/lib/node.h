@@ -67,6 +67,7 @@ struct zcp_node {
 	uint64_t backoff_ns, away_since_ns;
 	uint32_t rejoin_request;	/* number of the question under way; 0: none */
 	uint64_t resuming;		/* endpoint it is about */
+	uint32_t resuming_extra;	/* and which extra of it; 0: the endpoint itself */
 	bool given_up_waiting;		/* away for so long that publishers stop to expect subscribers */
 	int lost_error;
 

@@ -19,6 +19,7 @@
 #include "lib/control.h"
 #include "lib/doorbell.h"
 #include "lib/error.h"
+#include "lib/growth.h"
 #include "lib/options.h"
 
 #define DEFAULT_PAYLOAD_MAX 4096
@@ -32,6 +33,14 @@ static void ring(void *context, void *peer)
 
 	(void)context;
 	doorbell_ring(match->doorbell);
+}
+
+/* There is an extra that is not needed. */
+static void idle(void *context)
+{
+	struct zcp_publisher *p = context;
+
+	atomic_store_explicit(&p->endpoint.news, true, memory_order_relaxed);
 }
 
 static struct match *lane_added(struct endpoint *ep, const union wire_message *message, int fds[WIRE_FDS_MAX], int error)
@@ -109,6 +118,8 @@ void publisher_look_at_news(struct zcp_publisher *publisher)
 	no_longer_expected(publisher, ep->node->state == NODE_LOST || ep->node->given_up_waiting ? UINT32_MAX : ep->n_never);
 	ep->n_never = 0;
 	pthread_mutex_unlock(&ep->node->lock);
+	if (publisher->growth)
+		growth_look(publisher);
 }
 
 /* A router has taken the publisher, at first or again: what it says counts, from here on. The node's thread, under lock. */
@@ -215,6 +226,8 @@ int publisher_set_up(struct zcp_publisher *p, const struct channel_geometry *geo
 		.stamp = stamp,
 		.ring = ring,
 		.ring_context = p,
+		.grow = p->growth,
+		.idle = idle,
 	};
 	int r = channel_writer_init(&p->writer, p->endpoint.segment, geometry, &options);
 
@@ -223,6 +236,7 @@ int publisher_set_up(struct zcp_publisher *p, const struct channel_geometry *geo
 
 void publisher_free(struct zcp_publisher *p)
 {
+	growth_free(p);
 	free(p->grave);
 	free(p);
 }
@@ -302,8 +316,13 @@ static int open_once(struct zcp_publisher **publisher, struct zcp_node *node, st
 	struct zcp_publisher *p = publisher_new(node, NULL, o->reliable, o->timeout);
 	int r;
 
-	if (!p)
+	if (p && o->grow)
+		p->growth = growth_new();
+	if (!p || (o->grow && !p->growth)) {
+		if (p)
+			publisher_free(p);
 		return error_note(-ENOMEM, "no memory for a publisher");
+	}
 	p->counters = message->role == WIRE_ROLE_EVENT;
 	r = open_publisher(p, message, o);
 	if (r == 0)
@@ -388,6 +407,7 @@ void zcp_publisher_close(struct zcp_publisher *publisher)
 	if (!publisher)
 		return;
 	if (forked_since(publisher->endpoint.fork_generation)) {
+		growth_close_fds(publisher->growth);
 		endpoint_close(&publisher->endpoint, false);
 		return;
 	}
@@ -395,6 +415,7 @@ void zcp_publisher_close(struct zcp_publisher *publisher)
 	buried = bury(publisher);
 	free_matches(&publisher->endpoint);
 	last = endpoint_close(&publisher->endpoint, !buried);
+	growth_free(publisher);
 	channel_writer_deinit(&publisher->writer);
 	publisher_free(publisher);
 	if (last)

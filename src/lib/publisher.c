@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "lib/control.h"
 #include "lib/error.h"
+#include "lib/growth.h"
 
 #define DRY_SAID_NS 1000000000ull
 
@@ -59,6 +60,8 @@ static __attribute__((noinline, cold)) int explain(struct zcp_publisher *p, int 
 	case -ETIMEDOUT:
 		return error_note(r, "a reliable subscriber had no room within the publisher's timeout");
 	case -EMSGSIZE:
+		if (p->growth)
+			return error_note(r, "the message is larger than its loan, or than 2 GiB");
 		return error_set(r, "the message is larger than its loan or than payload_max, which is %u bytes",
 				 p->writer.geometry.payload_max);
 	case -EINVAL:
@@ -92,6 +95,20 @@ static __attribute__((noinline)) int wait_for_room(struct zcp_publisher *p, uint
 	return enter(p);
 }
 
+/* The channel said @r about @size bytes. 0: try again; or what to return, explained. */
+static __attribute__((noinline)) int not_yet(struct zcp_publisher *p, int r, size_t size, uint64_t *deadline)
+{
+	if (r == -EXFULL) {
+		r = growth_for(p, size, deadline);
+		if (r == -ENOBUFS)
+			say_dry(p);
+		return r;
+	}
+	if (r == -EAGAIN)
+		r = wait_for_room(p, deadline);
+	return r < 0 ? explain(p, r) : 0;
+}
+
 int zcp_publisher_loan(struct zcp_publisher *publisher, size_t size, void **payload)
 {
 	uint64_t deadline = 0;
@@ -100,10 +117,9 @@ int zcp_publisher_loan(struct zcp_publisher *publisher, size_t size, void **payl
 	if (unlikely(r < 0))
 		return r;
 	while (unlikely((r = channel_writer_loan(&publisher->writer, size, payload)) < 0)) {
-		if (r == -EAGAIN)
-			r = wait_for_room(publisher, &deadline);
+		r = not_yet(publisher, r, size, &deadline);
 		if (r < 0)
-			return explain(publisher, r);
+			return r;
 	}
 	return r;
 }
@@ -142,10 +158,9 @@ int zcp_publisher_send(struct zcp_publisher *publisher, const void *data, size_t
 	if (unlikely(r < 0))
 		return r;
 	while (unlikely((r = channel_writer_send(&publisher->writer, data, size)) < 0)) {
-		if (r == -EAGAIN)
-			r = wait_for_room(publisher, &deadline);
+		r = not_yet(publisher, r, size, &deadline);
 		if (r < 0)
-			return explain(publisher, r);
+			return r;
 	}
 	return leave(publisher, r);
 }
@@ -192,10 +207,9 @@ int zcp_publisher_loan_batch(struct zcp_publisher *publisher, size_t size, void 
 	if (unlikely(n < 1 || n > WRITER_BATCH_MAX))
 		return error_set(-EINVAL, "a batch is 1 to %d loans, not %d", WRITER_BATCH_MAX, n);
 	while (unlikely((r = channel_writer_loan_batch(&publisher->writer, size, payloads, n)) < 0)) {
-		if (r == -EAGAIN)
-			r = wait_for_room(publisher, &deadline);
+		r = not_yet(publisher, r, size, &deadline);
 		if (r < 0)
-			return explain(publisher, r);
+			return r;
 	}
 	return r;
 }

@@ -12,6 +12,8 @@
 #include "lib/endpoint.h"
 #include "zcp/zcp.h"
 
+struct growth;
+
 struct zcp_publisher {
 	struct endpoint endpoint;	/* first: what every call looks at */
 	struct channel_writer writer;
@@ -21,6 +23,7 @@ struct zcp_publisher {
 	uint32_t n_anew;
 	bool counters;			/* of a notifier */
 	uint32_t max_event_id;
+	struct growth *growth;		/* growth.h; NULL: this one does not grow */
 	struct grave *grave;		/* allocated ahead: closing with open loans must not fail */
 };
 

@@ -20,6 +20,7 @@
 #include "common/message.h"
 #include "lib/control.h"
 #include "lib/endpoint.h"
+#include "lib/growth.h"
 #include "lib/watch.h"
 
 #define BACKOFF_LAST_NS 1000000000ull
@@ -53,6 +54,7 @@ static void schedule_retry(struct zcp_node *node)
 	node->backoff_ns = node->backoff_ns * 2 < BACKOFF_LAST_NS ? node->backoff_ns * 2 : BACKOFF_LAST_NS;
 	node->rejoin_request = 0;
 	node->resuming = 0;
+	node->resuming_extra = 0;
 }
 
 /* The descriptor stays until the next attempt: another thread may be in poll() with it. */
@@ -272,6 +274,21 @@ static void hand_back(struct zcp_node *node, struct endpoint *ep)
 		send_claims(node, ep);
 }
 
+/* The next extra of @ep that this router does not have. False: there is none. */
+static bool hand_back_extra(struct zcp_node *node, struct endpoint *ep)
+{
+	struct wire_segment_grow resume;
+	int fd = growth_next(ep, node->epoch, &resume);
+
+	if (fd < 0)
+		return false;
+	wire_init(&resume.header, WIRE_SEGMENT_RESUME, 0);
+	node->resuming = ep->id;
+	node->resuming_extra = resume.extra;
+	ask(node, &resume.header, &fd, 1);
+	return true;
+}
+
 static void joined(struct zcp_node *node)
 {
 	node->state = NODE_JOINED;
@@ -279,6 +296,7 @@ static void joined(struct zcp_node *node)
 	node->given_up_waiting = false;
 	node->rejoin_request = 0;
 	node->resuming = 0;
+	node->resuming_extra = 0;
 	pthread_cond_broadcast(&node->answered);
 	watch_router_back(node);
 	node_set_timer(node);
@@ -295,10 +313,14 @@ static void hand_back_next(struct zcp_node *node)
 	if (node->outgoing)
 		return;
 	HASH_ITER(hh, node->endpoints, ep, next) {
-		if (!ep->ready || ep->orphaned || ep->epoch == node->epoch)
+		if (!ep->ready || ep->orphaned)
 			continue;
-		hand_back(node, ep);
-		return;
+		if (ep->epoch != node->epoch) {
+			hand_back(node, ep);
+			return;
+		}
+		if (hand_back_extra(node, ep))
+			return;
 	}
 	wire_init(&end.header, WIRE_RESUME_END, 0);
 	control_send(node, &end.header);
@@ -346,6 +368,17 @@ static void resumed(struct zcp_node *node, const struct wire_endpoint_resumed *m
 	hand_back_next(node);
 }
 
+static void resumed_extra(struct zcp_node *node, bool taken)
+{
+	struct endpoint *ep = endpoint_find(node, node->resuming);
+
+	node->rejoin_request = 0;
+	if (ep)
+		growth_resumed(ep, node->resuming_extra, node->epoch, taken);
+	node->resuming_extra = 0;
+	hand_back_next(node);
+}
+
 static bool is_for_good(int error)
 {
 	return error == -ESTALE || error == -EPERM || error == -EPROTONOSUPPORT || error == -EPROTO || error == -EINVAL ||
@@ -357,6 +390,10 @@ static void refused(struct zcp_node *node, const struct wire_error *m, int error
 	struct endpoint *ep;
 
 	node->rejoin_request = 0;
+	if (node->resuming_extra) {
+		resumed_extra(node, false);
+		return;
+	}
 	if (!is_for_good(error)) {
 		give_up_attempt(node);
 		return;
@@ -387,7 +424,9 @@ bool rejoin_answer(struct zcp_node *node, const union wire_message *m, int fds[W
 	} else if (m->header.type == WIRE_WELCOME && node->state == NODE_GREETED) {
 		node->rejoin_request = 0;
 		welcomed(node, &m->welcome, fds, error);
-	} else if (m->header.type == WIRE_ENDPOINT_RESUMED && node->state == NODE_RESUMING) {
+	} else if (m->header.type == WIRE_SEGMENT_READY && node->resuming_extra) {
+		resumed_extra(node, true);
+	} else if (m->header.type == WIRE_ENDPOINT_RESUMED && node->state == NODE_RESUMING && !node->resuming_extra) {
 		resumed(node, &m->endpoint_resumed);
 	} else {
 		give_up_attempt(node);

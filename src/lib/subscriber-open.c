@@ -68,6 +68,8 @@ void subscriber_deinit(struct zcp_subscriber *s)
 {
 	free(s->lane);
 	free(s->lane_used);
+	for (uint32_t i = 0; s->held && i < s->max_held; i++)
+		free(s->held[i].copy);
 	free(s->held);
 	free(s->free);
 }

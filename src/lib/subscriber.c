@@ -14,6 +14,7 @@
 #include "channel/take.h"
 #include "common/clock.h"
 #include "lib/error.h"
+#include "lib/lane-growth.h"
 
 static inline int enter(struct zcp_subscriber *s)
 {
@@ -185,8 +186,10 @@ int zcp_subscriber_take_batch(struct zcp_subscriber *subscriber, struct zcp_samp
 
 /* ---- release ----------------------------------------------------------------------------------------------------- */
 
-static __attribute__((noinline)) void release_slowly(struct zcp_subscriber *s, struct lane *lane)
+static __attribute__((noinline)) void release_slowly(struct zcp_subscriber *s, struct lane *lane, struct held *h)
 {
+	if (lane->growth)
+		lane_growth_release(s, lane, h);
 	/* messages copied out before the publisher attached us: a thing of the first moments */
 	if (lane->copies && lane->reader.attached && !lane_is_held(s, lane))
 		lane_free_copies(lane);
@@ -229,7 +232,7 @@ static inline void release(struct zcp_sample *sample)
 	h->generation++;
 	s->free[s->n_free++] = k;
 	if (unlikely(lane->slow || s->closed))
-		release_slowly(s, lane);
+		release_slowly(s, lane, h);
 clear:
 	/* enough for a second release, and for a use by mistake, to be noticed */
 	sample->data = NULL;

@@ -23,6 +23,7 @@
 #include "zcp/zcp.h"
 
 struct connection;
+struct lane_growth;
 
 struct lane {
 	struct channel_reader reader;
@@ -32,10 +33,11 @@ struct lane {
 	uint64_t seen_head;
 	uint32_t index;			/* in the lane page */
 	bool gone, drained;		/* owner's view */
-	bool slow;			/* drained, or has copies: a release has more to do than to unpin */
+	bool slow;			/* a release has more to do than to unpin: lane_update_slow() */
 	uint32_t cause;
 	unsigned char *copies;
 	uint64_t copies_bytes;
+	struct lane_growth *growth;	/* lane-growth.h; NULL: the publisher does not grow */
 	struct match match;
 };
 
@@ -56,9 +58,9 @@ struct held {
 	bool pinned;
 	uint16_t refs;		/* users beside the first: of the latest value (latest.c) */
 	alignas(8) unsigned char buffer[SLOT_INLINE_MAX];
-	uint64_t reserved;	/* 256 bytes in all: an index becomes an address by a shift */
+	void *copy;		/* heap: of a message out of an extra; or NULL */
 };
-static_assert(sizeof(struct held) == 256, "see reserved");
+static_assert(sizeof(struct held) == 256, "an index becomes an address by a shift");
 
 /* What a client or server (exchange.h) or a listener wants to know of the subscriber it is built on. The owner's thread, but for counters. */
 struct subscriber_hooks {
@@ -117,6 +119,9 @@ bool lane_is_held(const struct zcp_subscriber *s, const struct lane *lane);
 
 /* No sample of @lane is held and nothing will be taken from it: unmap, free. */
 void lane_drop(struct zcp_subscriber *s, struct lane *lane);
+
+/* Set lane->slow as things are now. */
+void lane_update_slow(struct lane *lane);
 
 /* The publisher waits for room that we made. */
 void lane_wake_writer(struct lane *lane);

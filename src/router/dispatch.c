@@ -18,6 +18,7 @@
 #include "common/name.h"
 #include "router/claim.h"
 #include "router/dispatch.h"
+#include "router/growth.h"
 #include "router/introduce.h"
 #include "router/log.h"
 #include "router/match.h"
@@ -259,6 +260,8 @@ static int on_endpoint_mapped(struct peer *peer, const struct wire_segment_mappe
 	uint32_t n_pending;
 	int r;
 
+	if (!endpoint && growth_is_awaited(peer->node, mapped))
+		return growth_mapped(peer, mapped, refusal);
 	if (!endpoint || endpoint->request != mapped->header.request)
 		return violate(refusal, -EPROTO, "SEGMENT_MAPPED names segment %llu, which was not handed out to be mapped",
 			       (unsigned long long)mapped->segment);
@@ -369,6 +372,12 @@ int router_dispatch(struct peer *peer, const union wire_message *message, int fd
 		return watch_close(peer, &message->watch_close, refusal);
 	case WIRE_POOL_DRY:
 		return on_pool_dry(peer, &message->pool_dry, refusal);
+	case WIRE_SEGMENT_GROW:
+		return growth_grow(peer, &message->segment_grow, refusal);
+	case WIRE_SEGMENT_RETURN:
+		return growth_return(peer, &message->segment_extra, refusal);
+	case WIRE_SEGMENT_RESUME:
+		return growth_resume(peer, &message->segment_grow, fds, refusal);
 	default:
 		return out_of_order(message, "a request", refusal);
 	}

@@ -13,6 +13,8 @@ libzcp_router_la_SOURCES = \
 	src/router/detector.h \
 	src/router/dispatch.c \
 	src/router/dispatch.h \
+	src/router/growth.c \
+	src/router/growth.h \
 	src/router/introduce.c \
 	src/router/introduce.h \
 	src/router/exit-bpf.c \

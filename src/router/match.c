@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "router/growth.h"
 #include "router/peer.h"
 
 /* What a pair lacks, if anything: 0 or REFUSED with the text for both ends. */
@@ -182,6 +183,7 @@ static void end(struct router *router, struct match *match)
 {
 	peer_cancel(match->subscriber->node->peer, &match->writer_added);
 	peer_cancel(match->publisher->node->peer, &match->lane_added);
+	growth_forget(match);
 	registry_free_match(&router->registry, match);
 }
 
@@ -235,6 +237,7 @@ int match_revive(struct router *router, struct endpoint *publisher, struct endpo
 		return r;
 	match->lane = lane;
 	go_live(router, match, tell);
+	growth_share_all(match, true);
 	return 0;
 }
 
@@ -262,6 +265,7 @@ int match_lane_chosen(struct router *router, struct match *match, int32_t lane, 
 
 	match->lane = (uint32_t)lane;
 	go_live(router, match, true);
+	growth_share_all(match, false);
 	return 0;
 }
 

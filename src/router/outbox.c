@@ -26,7 +26,7 @@ static size_t entry_bytes(const struct outbox_entry *entry)
 
 static bool holds_rw(const struct outbox_entry *entry)
 {
-	return entry->fds == OUTBOX_WELCOME || entry->fds == OUTBOX_WRITER;
+	return entry->fds == OUTBOX_WELCOME || entry->fds == OUTBOX_WRITER || entry->fds == OUTBOX_WRITER_ONLY;
 }
 
 static void free_entry(struct outbox_entry *entry)
@@ -102,10 +102,26 @@ static void give_to_loop(struct peer *peer, const int *fds, unsigned int n_fds)
 	loop_send(peer->router->loop, &peer->link, entry->message, fds, n_fds);
 }
 
+/* How many. */
+static unsigned int fill_fds(const struct peer *peer, const struct outbox_entry *entry, int fds[WIRE_FDS_MAX])
+{
+	unsigned int n = 0;
+
+	if (entry->fds == OUTBOX_WELCOME)
+		fds[n++] = peer->router->view.reader_fd;
+	fds[n++] = holds_rw(entry) ? entry->segment->rw : entry->segment->ro;
+	if (entry->fds == OUTBOX_WRITER || entry->fds == OUTBOX_READER)
+		fds[n++] = entry->segment->doorbell;
+	for (unsigned int i = 0; i < n; i++)
+		assert(fds[i] >= 0);
+	return n;
+}
+
 void outbox_push(struct peer *peer)
 {
 	struct outbox_entry *entry = peer->outbox;
 	int fds[WIRE_FDS_MAX];
+	unsigned int n;
 
 	if (!entry || peer->sending || peer->backing_off || peer->link.detaching)
 		return;
@@ -117,11 +133,8 @@ void outbox_push(struct peer *peer)
 		loop_await_drained(peer->router->loop, &peer->link);
 		return;
 	}
-	fds[0] = entry->fds == OUTBOX_WELCOME ? peer->router->view.reader_fd :
-		 entry->fds == OUTBOX_WRITER ? entry->segment->rw : entry->segment->ro;
-	fds[1] = entry->fds == OUTBOX_WELCOME ? entry->segment->rw : entry->segment->doorbell;
-	assert(fds[0] >= 0 && fds[1] >= 0);
-	give_to_loop(peer, fds, 2);
+	n = fill_fds(peer, entry, fds);
+	give_to_loop(peer, fds, n);
 }
 
 bool outbox_sent(struct peer *peer, int result)

@@ -397,7 +397,7 @@ static int judge_malformed(int error, const union wire_message *message, struct 
 static bool takes_fds(const struct peer *peer, uint16_t type)
 {
 	return (type == WIRE_REJOIN && peer->state == PEER_NEW) ||
-	       (type == WIRE_ENDPOINT_RESUME && peer->state == PEER_JOINED && peer->node->resuming);
+	       ((type == WIRE_ENDPOINT_RESUME || type == WIRE_SEGMENT_RESUME) && peer->state == PEER_JOINED && peer->node->resuming);
 }
 
 static int accept_message(const struct peer *peer, const struct loop_received *received, int fds[WIRE_FDS_MAX],

@@ -59,6 +59,8 @@ enum outbox_fds {
 	OUTBOX_WELCOME,		/* the directory, and the segment read-write */
 	OUTBOX_WRITER,		/* the segment read-write, and its doorbell */
 	OUTBOX_READER,		/* the segment read-only, and its doorbell */
+	OUTBOX_WRITER_ONLY,	/* the same without a doorbell: extras have none */
+	OUTBOX_READER_ONLY,
 };
 
 struct outbox_entry {

@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/name.h"
+#include "router/growth.h"
 #include "router/peer.h"
 
 void registry_init(struct registry *registry, struct view *view, const struct registry_limits *limits)
@@ -91,7 +92,7 @@ fail_quota:
 
 uint32_t registry_node_fds(const struct node *node)
 {
-	return FDS_OF_A_PEER + node->page->n_fds + FDS_OF_AN_ENDPOINT * node->n_endpoints;
+	return FDS_OF_A_PEER + node->page->n_fds + FDS_OF_AN_ENDPOINT * node->n_endpoints + node->n_extras;
 }
 
 void registry_free_node(struct registry *registry, struct node *node)
@@ -214,7 +215,7 @@ static int create_endpoint(struct registry *registry, struct endpoint **endpoint
 	endpoint->id = id ? id : registry->next_endpoint;
 	segment_label(label, open->kind == WIRE_PUBLISHER ? "data" : "lanes", node->uid, node->id, endpoint->id);
 	if (fds)
-		r = segment_adopt(&endpoint->segment, registry->view, node->user, registry->next_segment, bytes, label, fds, refusal);
+		r = segment_adopt(&endpoint->segment, registry->view, node->user, registry->next_segment, bytes, label, fds, true, refusal);
 	else
 		r = segment_new(&endpoint->segment, registry->view, node->user, registry->next_segment, bytes, label, true, refusal);
 	if (r) {
@@ -255,22 +256,28 @@ static int create_endpoint(struct registry *registry, struct endpoint **endpoint
 }
 
 /* What its node may have; what its user may have is charged where it is created. */
-static int check_node(const struct registry *registry, const struct node *node, uint64_t bytes, struct refusal *refusal)
+int registry_check_node(const struct registry *registry, const struct node *node, uint64_t bytes, uint32_t n_fds, struct refusal *refusal)
 {
 	const struct registry_limits *limits = &registry->limits;
 	char name[48];
 
 	refusal_clip(name, sizeof(name), node->name);
-	if (node->n_endpoints >= limits->endpoints_per_node)
-		return refuse(refusal, -EDQUOT, "node %s has %u endpoints already: close some, or start zcp-router with a larger "
-			      "--max-endpoints-per-node", name, limits->endpoints_per_node);
-	if (registry_node_fds(node) + FDS_OF_AN_ENDPOINT > limits->fds_per_node)
+	if (registry_node_fds(node) + n_fds > limits->fds_per_node)
 		return refuse(refusal, -EDQUOT, "node %s would have more than %u descriptors open in the router: close some endpoints, or "
 			      "start zcp-router with a larger --max-fds-per-node", name, limits->fds_per_node);
 	if (node->segment_bytes > limits->bytes_per_node || bytes > limits->bytes_per_node - node->segment_bytes)
 		return refuse(refusal, -EDQUOT, "node %s would have more than %llu bytes of segments: use smaller depths or payloads, or "
 			      "start zcp-router with a larger --max-bytes-per-node", name, (unsigned long long)limits->bytes_per_node);
 	return 0;
+}
+
+static int too_many_endpoints(const struct registry *registry, const struct node *node, struct refusal *refusal)
+{
+	char name[48];
+
+	refusal_clip(name, sizeof(name), node->name);
+	return refuse(refusal, -EDQUOT, "node %s has %u endpoints already: close some, or start zcp-router with a larger "
+		      "--max-endpoints-per-node", name, registry->limits.endpoints_per_node);
 }
 
 static int add_endpoint(struct registry *registry, struct endpoint **endpointp, struct node *node,
@@ -280,7 +287,9 @@ static int add_endpoint(struct registry *registry, struct endpoint **endpointp, 
 	uint32_t row;
 	int r;
 
-	r = check_node(registry, node, bytes, refusal);
+	if (node->n_endpoints >= registry->limits.endpoints_per_node)
+		return too_many_endpoints(registry, node, refusal);
+	r = registry_check_node(registry, node, bytes, FDS_OF_AN_ENDPOINT, refusal);
 	if (r)
 		return r;
 	topic = get_topic(registry, &open->topic, open->role);
@@ -336,6 +345,7 @@ void registry_free_endpoint(struct registry *registry, struct endpoint *endpoint
 	assert(!endpoint->matches && !endpoint->claims);
 	if (endpoint->n_expected)
 		registry->n_expecting--;
+	growth_free(endpoint);
 	view_drop_endpoint(registry->view, endpoint->row);
 	leave_topic(registry, endpoint);
 	DL_DELETE2(node->endpoints, endpoint, node_prev, node_next);

@@ -26,6 +26,7 @@
 #include "router/view.h"
 
 struct claim;
+struct extra;
 struct outbox_entry;
 struct peer;
 
@@ -53,6 +54,7 @@ struct node {
 
 	struct endpoint *endpoints;
 	uint32_t n_endpoints;
+	uint32_t n_extras;			/* of all of them */
 	struct node *prev, *next;
 };
 
@@ -93,6 +95,8 @@ struct endpoint {
 	uint32_t n_claims, n_claims_awaited;
 	uint32_t n_expected;			/* publisher that came back: those it waits for that have not been seen yet */
 	uint64_t resumed_ns;
+	struct extra *extras;			/* growth.h: [EXTRAS_MAX], or NULL */
+	uint64_t extra_bytes;
 	struct endpoint *node_prev, *node_next;
 	struct endpoint *topic_prev, *topic_next;
 	UT_hash_handle hh;
@@ -107,6 +111,7 @@ struct match {
 	uint32_t row;
 	struct outbox_entry *writer_added;	/* the messages, while they wait in a queue */
 	struct outbox_entry *lane_added;
+	struct outbox_entry **extra_news;	/* growth.h: likewise, [EXTRAS_MAX], or NULL */
 	struct match *publisher_prev, *publisher_next;
 	struct match *subscriber_prev, *subscriber_next;
 	UT_hash_handle hh;
@@ -141,6 +146,8 @@ void registry_init(struct registry *registry, struct view *view, const struct re
  */
 int registry_new_node(struct registry *registry, struct node **node, struct peer *peer, struct quota_user *user,
 		      const char *name, uint64_t id, struct refusal *refusal);
+/* Whether the node may have @n_fds more descriptors and @bytes more of segments. 0, or REFUSED (-EDQUOT). */
+int registry_check_node(const struct registry *registry, const struct node *node, uint64_t bytes, uint32_t n_fds, struct refusal *refusal);
 /* Descriptors that are open for @node: connection, pidfd, and its segments'. */
 uint32_t registry_node_fds(const struct node *node);
 /* Its endpoints must be gone. */

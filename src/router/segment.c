@@ -125,23 +125,31 @@ int segment_check_origin(int fd, const char *label, uint64_t bytes, struct refus
 	}
 }
 
+static int check_doorbell(int fd, struct refusal *refusal)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (memfd_check_eventfd(fd) < 0 || flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return refuse(refusal, -EPERM, "the doorbell that was handed back is no eventfd");
+	return 0;
+}
+
 int segment_adopt(struct segment **segmentp, struct view *view, struct quota_user *user, uint64_t id, uint64_t bytes,
-		  const char *label, int fds[WIRE_FDS_MAX], struct refusal *refusal)
+		  const char *label, int fds[WIRE_FDS_MAX], bool with_doorbell, struct refusal *refusal)
 {
 	struct segment *segment;
-	int flags, r;
+	int r;
 
 	r = segment_check_origin(fds[0], label, bytes, refusal);
+	if (!r && with_doorbell)
+		r = check_doorbell(fds[1], refusal);
 	if (r)
 		return r;
-	flags = fcntl(fds[1], F_GETFL);
-	if (memfd_check_eventfd(fds[1]) < 0 || flags < 0 || fcntl(fds[1], F_SETFL, flags | O_NONBLOCK) < 0)
-		return refuse(refusal, -EPERM, "the doorbell that was handed back is no eventfd");
 	segment = calloc(1, sizeof(*segment));
 	if (!segment)
 		return refuse_creation(refusal, -ENOMEM);
 	*segment = (struct segment){ .refs = 1, .id = id, .bytes = bytes, .rw = -1, .ro = -1, .doorbell = -1, .sealed = true,
-				     .view = view, .n_fds = 2, .user = user };
+				     .view = view, .n_fds = with_doorbell ? 2 : 1, .user = user };
 	r = charge(segment, refusal);
 	if (r) {
 		free(segment);
@@ -156,7 +164,8 @@ int segment_adopt(struct segment **segmentp, struct view *view, struct quota_use
 		return r;
 	}
 	fds[0] = fd_close(fds[0]);
-	segment->doorbell = fd_take(&fds[1]);
+	if (with_doorbell)
+		segment->doorbell = fd_take(&fds[1]);
 	*segmentp = segment;
 	return 0;
 }

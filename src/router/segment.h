@@ -42,10 +42,10 @@ int segment_new(struct segment **segment, struct view *view, struct quota_user *
 
 /*
  * One that a node brings back from another router: @fds[0], which must be what a router of our user made with @label, and
- * @fds[1], its doorbell. Both become its own if it succeeds. 0, or REFUSED (also -EPERM: not what it claims to be).
+ * @fds[1], its doorbell, if @with_doorbell. They become its own if it succeeds. 0, or REFUSED (also -EPERM: not what it claims to be).
  */
 int segment_adopt(struct segment **segment, struct view *view, struct quota_user *user, uint64_t id, uint64_t bytes,
-		  const char *label, int fds[WIRE_FDS_MAX], struct refusal *refusal);
+		  const char *label, int fds[WIRE_FDS_MAX], bool with_doorbell, struct refusal *refusal);
 
 /*
  * The name of the memory file says whose it is: only its maker could choose it. "KIND:UID:NODE", and ":ENDPOINT" if there is

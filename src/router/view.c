@@ -212,7 +212,7 @@ void view_put_endpoint(struct view *view, const struct endpoint *endpoint)
 		.from = endpoint->from,
 		.flags = endpoint->flags,
 		.since_ns = endpoint->since_ns,
-		.segment_bytes = endpoint->segment->bytes,
+		.segment_bytes = endpoint->segment->bytes + endpoint->extra_bytes,
 		.depth = endpoint->geometry.depth,
 		.history = endpoint->kind == WIRE_PUBLISHER ? endpoint->geometry.history : endpoint->history,
 		.payload_max = endpoint->geometry.payload_max,

@@ -35,6 +35,7 @@ lib_tests = \
 	tests/integration/test-lib-lanes \
 	tests/integration/test-lib-latest \
 	tests/integration/test-lib-restart \
+	tests/integration/test-lib-growth \
 	tests/integration/test-lib-open \
 	tests/integration/test-lib-pubsub \
 	tests/integration/test-lib-threads \
@@ -58,6 +59,10 @@ LIB_TEST_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la $(TEST_LDADD)
 tests_integration_test_lib_open_SOURCES = tests/integration/test-lib-open.c tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_open_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_open_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_growth_SOURCES = tests/integration/test-lib-growth.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_growth_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_growth_LDADD = $(LIB_TEST_LDADD)
 
 tests_integration_test_lib_pubsub_SOURCES = tests/integration/test-lib-pubsub.c tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_pubsub_CPPFLAGS = $(TEST_CPPFLAGS)

@@ -36,6 +36,13 @@ static const struct {
 	{ WIRE_WATCHING, sizeof(struct wire_watching), 0 },
 	{ WIRE_WATCH_EVENT, sizeof(struct wire_watch_event), 0 },
 	{ WIRE_PEER_ADDED, sizeof(struct wire_peer_added), 0 },
+	{ WIRE_SEGMENT_GROW, 40, 0 },
+	{ WIRE_SEGMENT_RETURN, 32, 0 },
+	{ WIRE_SEGMENT_RESUME, 40, 1 },
+	{ WIRE_SEGMENT_GROWN, 40, 1 },
+	{ WIRE_SEGMENT_READY, 32, 0 },
+	{ WIRE_SEGMENT_SHARED, 48, 1 },
+	{ WIRE_SEGMENT_WITHDRAWN, 48, 0 },
 };
 #define N_TABLE (sizeof(table) / sizeof(table[0]))
 
