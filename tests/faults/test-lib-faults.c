@@ -414,6 +414,75 @@ static void publisher_left(struct world *w)
 	ck_assert_within((dispatch(w), subscriber_take_all(w), stats = lib_stats(w->subscriber), stats.departed == 1), DEADLINE_MS);
 }
 
+/* Messages that need a segment of their own. */
+#define LARGER (80u << 10)
+
+static char larger[LARGER];
+
+static zcp_publisher *growing(zcp_node *node)
+{
+	struct zcp_publisher_options options = publisher_options;
+
+	options.grow = true;
+	return lib_publisher(node, &options);
+}
+
+static void growing_publisher(struct world *w)
+{
+	open_node(w);
+	w->publisher = growing(w->node);
+	open_other_subscriber(w);
+	settle(w, w->publisher);
+}
+
+static int publisher_loan_larger(struct world *w)
+{
+	return zcp_publisher_loan(w->publisher, LARGER, &w->loans[0]);
+}
+
+static int publisher_send_larger(struct world *w)
+{
+	return zcp_publisher_send(w->publisher, larger, LARGER);
+}
+
+static void grown(struct world *w)
+{
+	growing_publisher(w);
+	ok(publisher_send_larger(w));
+	ok(publisher_loan_larger(w));
+}
+
+/* Small ones pass, until the segment is given back. */
+static int publisher_shrink(struct world *w)
+{
+	struct zcp_sample sample;
+
+	for (int i = 0; i < 300; i++) {
+		int r = zcp_publisher_send(w->publisher, w->buffer, 8);
+
+		if (r < 0)
+			return r;
+		while (zcp_subscriber_take(w->other_subscriber, &sample) == 0)
+			zcp_sample_release(&sample);
+		zcp_node_dispatch(w->other);
+	}
+	return 0;
+}
+
+static void grown_once(struct world *w)
+{
+	growing_publisher(w);
+	ok(publisher_send_larger(w));
+}
+
+static void growing_writer(struct world *w)
+{
+	open_subscriber(w);
+	open_other(w);
+	w->other_publisher = growing(w->other);
+	settle(w, w->other_publisher);
+}
+
 /*
  * What the peer does in the middle of a call is not hit: in the caller's thread faults are held back, in the node's they stay
  * armed, since that is what it is for.
@@ -477,6 +546,20 @@ static int reader_goes(struct world *w)
 	release(held);
 	zcp_node_dispatch(w->node);
 	return zcp_publisher_subscribers(w->publisher);
+}
+
+/* A message in a segment that the node under test has to map. */
+static int larger_message_comes(struct world *w)
+{
+	uint32_t held = hold();
+	int r;
+
+	r = zcp_publisher_send(w->other_publisher, larger, LARGER);
+	ck_assert_msg(r >= 0 || r == -ETIMEDOUT || r == -EAGAIN, "%s: %d: %s", where, r, zcp_last_error());
+	release(held);
+	zcp_node_dispatch(w->node);
+	r = subscriber_take_all(w);
+	return r == -EAGAIN ? subscriber_wait(w) : r;
 }
 
 static void subscriber_and_other(struct world *w)
@@ -889,6 +972,7 @@ static int waitset_member_close(struct world *w)
 #define ADD_ERRORS { EEXIST, EBUSY, ENOSPC, ENOMEM, EOWNERDEAD, EMFILE }
 #define ENDPOINT_ERRORS { EINVAL, EPROTOTYPE, EDQUOT, ENOSPC, EMFILE, ENOMEM, ENOTCONN, ETIMEDOUT, EOWNERDEAD }
 #define NO_ERRORS { 0 }
+#define GROWTH_ERRORS { EMSGSIZE, ENOBUFS, EAGAIN, ETIMEDOUT, EDQUOT, ENOTCONN, EMFILE, ENOMEM, ENOSPC, EOWNERDEAD }
 #define SERVER_ERRORS { EADDRINUSE, EINVAL, EPROTOTYPE, EDQUOT, ENOSPC, EMFILE, ENOMEM, ENOTCONN, ETIMEDOUT, EOWNERDEAD }
 #define REPLY_ERRORS { EPIPE, EALREADY, EINVAL, EMSGSIZE, EAGAIN, ETIMEDOUT, ENOBUFS, EOWNERDEAD }
 
@@ -924,6 +1008,11 @@ static const struct scenario {
 	{ "zcp_publisher_wait in vain", open_publisher, publisher_wait, { ETIMEDOUT, ENOTCONN, EOWNERDEAD } },
 	{ "zcp_publisher_close", matched_publisher, publisher_close, NO_ERRORS },
 	{ "zcp_publisher_close with a loan", loaned, publisher_close, NO_ERRORS },
+	{ "zcp_publisher_loan, larger", growing_publisher, publisher_loan_larger, GROWTH_ERRORS },
+	{ "zcp_publisher_send, larger", growing_publisher, publisher_send_larger, GROWTH_ERRORS },
+	{ "zcp_publisher_send, larger given back", grown_once, publisher_shrink, { EMSGSIZE, ENOBUFS, EAGAIN, ETIMEDOUT, EOWNERDEAD } },
+	{ "zcp_publisher_close with a larger loan", grown, publisher_close, NO_ERRORS },
+	{ "a larger message comes", growing_writer, larger_message_comes, { ETIMEDOUT, EAGAIN, ENOBUFS, EOWNERDEAD } },
 	{ "zcp_subscriber_open", open_node, do_subscriber_open, ENDPOINT_ERRORS },
 	{ "zcp_subscriber_open, publisher there", NULL, do_subscriber_open, ENDPOINT_ERRORS },
 	{ "zcp_subscriber_take", sent, subscriber_take, { EAGAIN, ENOBUFS, EOWNERDEAD } },
