@@ -130,6 +130,7 @@ router_tests = \
 	tests/integration/test-router \
 	tests/integration/test-router-exit \
 	tests/integration/test-router-still \
+	tests/integration/test-router-growth \
 	tests/integration/test-router-limits \
 	tests/integration/test-router-introduce \
 	tests/integration/test-router-match \
@@ -173,6 +174,10 @@ tests_integration_test_router_match_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_match_LDADD = $(ROUTER_TEST_LDADD)
 
 RESUME_HELPER = tests/integration/resume-helper.c tests/integration/resume-helper.h $(ROUTER_HELPER)
+tests_integration_test_router_growth_SOURCES = tests/integration/test-router-growth.c $(RESUME_HELPER)
+tests_integration_test_router_growth_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_router_growth_LDADD = $(ROUTER_TEST_LDADD)
+
 tests_integration_test_router_claims_SOURCES = tests/integration/test-router-claims.c $(RESUME_HELPER)
 tests_integration_test_router_claims_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_claims_LDADD = $(ROUTER_TEST_LDADD)
