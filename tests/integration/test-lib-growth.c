@@ -14,7 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/control.h"
 #include "lib/growth.h"
+#include "lib/lane-growth.h"
 #include "lib/node.h"
 
 #define LARGE (100u << 10)
@@ -524,6 +526,44 @@ START_TEST(publisher_killed)
 }
 END_TEST
 
+/* Whatever a publisher says: a sample that is held keeps its memory, which goes with the last release. */
+START_TEST(withdrawn_while_held)
+{
+	struct wire_segment_extra back = { 0 };
+	const struct lane_growth *g;
+	struct zcp_sample held;
+	zcp_subscriber *s;
+	zcp_publisher *p;
+	zcp_node *n;
+
+	lib_router_start();
+	n = lib_node("n");
+	s = lib_subscriber(n, NULL);
+	p = lib_publisher(n, &grows);
+	ok(zcp_publisher_wait(p, 1, 5 * SECOND));
+	ok(lib_send(p, 1, LARGE));
+	lib_take(s, &held);
+	g = s->lane[0]->growth;
+	back.endpoint = zcp_publisher_id(p);
+	back.extra = p->writer.extra[0].id;
+	wire_init(&back.header, WIRE_SEGMENT_RETURN, 0);
+	pthread_mutex_lock(&n->lock);
+	control_send(n, &back.header);
+	pthread_mutex_unlock(&n->lock);
+	ck_assert_within(lib_stats(s).lost == 0 && g->waits, DEADLINE_MS);
+	ck_assert_int_eq(mappings(), 2);
+	ck_assert_uint_eq(lib_number(&held), 1);
+	ok(lib_send(p, 2, 8));
+	ck_assert_uint_eq(lib_receive(s), 2);
+	ck_assert_int_eq(mappings(), 2);
+	zcp_sample_release(&held);
+	ck_assert_int_eq(mappings(), 1);
+	ck_assert(!g->waits);
+	zcp_node_close(n);
+	lib_router_stop(SIGTERM);
+}
+END_TEST
+
 START_TEST(after_fork)
 {
 	zcp_publisher *p;
@@ -801,6 +841,7 @@ int main(void)
 	tcase_add_loop_test(readers, reliable_reader_is_killed, 0, 2);
 	tcase_add_test(readers, reader_without_descriptors);
 	tcase_add_test(publishers, publisher_killed);
+	tcase_add_test(publishers, withdrawn_while_held);
 	tcase_add_test(publishers, after_fork);
 	tcase_add_loop_test(quota, growth_over_quota, 0, 2);
 	tcase_add_test(quota, all_are_held);
