@@ -112,6 +112,17 @@ uint64_t zcp_node_id(const zcp_node *node);
 
 /* ---- publisher --------------------------------------------------------------------------------------------------- */
 
+/*
+ * Memory of large payloads in pages of 2 MiB or so, which spare the processor much work. ADVISE: ask for transparent huge pages, at both
+ * ends; whether there are any is the system's choice (/sys/kernel/mm/transparent_hugepage/shmem_enabled). TRY: take reserved ones
+ * (vm.nr_hugepages) for the whole segment, used or not, where there are enough, else as ADVISE.
+ */
+enum zcp_hugepages {
+	ZCP_HUGE_NONE = 0,
+	ZCP_HUGE_ADVISE = 1,
+	ZCP_HUGE_TRY = 2,
+};
+
 struct zcp_publisher_options {
 	size_t sz;
 	size_t payload_max;		/* bytes, up to 2 GiB; 0: type.size, else 4096. Up to 232 bytes travel inside the ring */
@@ -120,7 +131,8 @@ struct zcp_publisher_options {
 	bool reliable;			/* wait for subscribers that did not open lossy instead of overrunning them */
 	bool no_timestamps;		/* messages carry timestamp_ns 0: saves about 10 ns each */
 	bool grow;			/* messages may be larger than payload_max, up to 2 GiB; see zcp_publisher_loan() */
-	char reserved0[5];
+	uint8_t hugepages;		/* enum zcp_hugepages */
+	char reserved0[4];
 	int64_t timeout;		/* reliable: how long loan, publish and send wait for room in ns; 0: -EAGAIN at once; -1: for ever */
 	uint32_t max_subscribers;	/* connected at once; 0: 256 */
 	uint32_t max_loans;		/* open at once; 0: 64, or 8 for payloads over 64 KiB */

@@ -28,6 +28,7 @@
 #define CHANNEL_RELIABLE (1u << 2)
 #define CHANNEL_COUNTERS (1u << 3)	/* the ring is no ring but an array of counters (counters.h) */
 #define CHANNEL_GROWS (1u << 4)		/* messages may be in extras, which are segments of their own */
+#define CHANNEL_HUGE (1u << 5)		/* its segments are worth huge pages: who maps them asks for some */
 
 /* ---- data segment ------------------------------------------------------------------------------------------------ */
 

@@ -59,7 +59,7 @@ static int check_header(const struct channel_header *h, uint64_t bytes, uint64_t
 		return -EPROTO;
 	if (h->version != CHANNEL_VERSION)
 		return -EPROTONOSUPPORT;
-	if (h->endpoint != publisher || geometry->segment_bytes != bytes || geometry_check(geometry) < 0)
+	if (h->endpoint != publisher || geometry->segment_bytes > bytes || geometry_check(geometry) < 0)
 		return -EPROTO;
 	return 0;
 }

@@ -30,7 +30,7 @@ static void write_header(struct channel_writer *w, const struct writer_options *
 	h->version = CHANNEL_VERSION;
 	h->flags = (fence ? CHANNEL_NEEDS_FENCE : 0) | (options->stamp == WRITER_STAMP_TICKS ? CHANNEL_TICKS : 0) |
 		   (options->reliable ? CHANNEL_RELIABLE : 0) | (options->counters ? CHANNEL_COUNTERS : 0) |
-		   (options->grow ? CHANNEL_GROWS : 0);
+		   (options->grow ? CHANNEL_GROWS : 0) | (options->huge ? CHANNEL_HUGE : 0);
 	h->endpoint = options->endpoint;
 	h->node = options->node;
 	h->geometry = w->geometry;

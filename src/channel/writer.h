@@ -80,6 +80,7 @@ struct writer_options {
 	enum writer_stamp stamp;
 	writer_ring_fn ring;		/* write a reader's doorbell; must not call back into the writer */
 	void *ring_context;
+	bool huge;			/* readers shall ask for huge pages */
 	bool grow;			/* payloads up to EXTRA_BYTES_MAX: those over payload_max are in extras (extra.h) */
 	writer_idle_fn idle;		/* grow: extra_drop() will find one; must not call back into the writer. With ring_context */
 };

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/fd.h"
@@ -30,6 +31,9 @@
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
+#ifndef HUGETLBFS_MAGIC
+#define HUGETLBFS_MAGIC 0x958458f6u
+#endif
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
@@ -37,39 +41,65 @@
 /* memfd_create() takes no more of a name (NAME_MAX less its "memfd:" prefix), NUL included. */
 #define MEMFD_NAME_BYTES 250
 
-static int create_sealable(const char *name)
+static int create_sealable(const char *name, unsigned int flags)
 {
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | flags);
 
 	/* EINVAL: a kernel before 6.3. Without MFD_EXEC too, which it would not know either. */
 	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
 	return fd < 0 ? -errno : fd;
 }
 
-int memfd_create_segment(const char *label, uint64_t size)
+uint64_t memfd_round_size(int fd, uint64_t size)
+{
+	struct statfs fs;
+	uint64_t page;
+
+	if (fstatfs(fd, &fs) < 0 || (uint64_t)fs.f_type != HUGETLBFS_MAGIC || fs.f_bsize <= 0)
+		return size;
+	page = (uint64_t)fs.f_bsize;
+	return (size + page - 1) / page * page;
+}
+
+void memfd_advise_huge(const void *mapping, uint64_t size)
+{
+	madvise((void *)(uintptr_t)mapping, size, MADV_HUGEPAGE);
+}
+
+static int create(const char *label, uint64_t *size, unsigned int flags)
 {
 	_cleanup_fd_ int fd = -1;
 	char name[MEMFD_NAME_BYTES];
 
-	if (!size || size % (uint64_t)sysconf(_SC_PAGESIZE))
-		return -EINVAL;
-	if (size > INT64_MAX)
-		return -EFBIG;
-
 	snprintf(name, sizeof(name), "zcp:%s", label);
-	fd = create_sealable(name);
+	fd = create_sealable(name, flags);
 	if (fd < 0)
 		return fd;
+	*size = memfd_round_size(fd, *size);
 
 	/* The default is 0666 with MFD_NOEXEC_SEAL and 0777 without: everybody could reopen it. */
 	if (fchmod(fd, 0600) < 0)
 		return -errno;
-	if (ftruncate(fd, (off_t)size) < 0)
+	if (ftruncate(fd, (off_t)*size) < 0)
 		return -errno;
 	if (fcntl(fd, F_ADD_SEALS, MEMFD_SEALS_SIZE) < 0)
 		return -errno;
 	return fd_take(&fd);
+}
+
+int memfd_create_segment(const char *label, uint64_t size)
+{
+	if (!size || size % (uint64_t)sysconf(_SC_PAGESIZE))
+		return -EINVAL;
+	if (size > INT64_MAX)
+		return -EFBIG;
+	return create(label, &size, 0);
+}
+
+int memfd_create_huge(const char *label, uint64_t *size)
+{
+	return *size && *size <= INT64_MAX / 2 ? create(label, size, MFD_HUGETLB) : -EINVAL;
 }
 
 int memfd_seal_writer(int fd)

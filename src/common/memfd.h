@@ -28,6 +28,19 @@
 int memfd_create_segment(const char *label, uint64_t size);
 
 /*
+ * The same of huge pages, of the size that the kernel has as default; *size is rounded up to them. That the kernel has pages to
+ * spare shows only when the writer maps it, which is when they are reserved: -ENOMEM then, and never SIGBUS later. The
+ * descriptor, or a negative errno value: not on this machine.
+ */
+int memfd_create_huge(const char *label, uint64_t *size);
+
+/* What @size is rounded up to if @fd is a file of huge pages. */
+uint64_t memfd_round_size(int fd, uint64_t size);
+
+/* Ask for transparent huge pages for a mapping of a segment. Advice: nothing is said if the kernel does not follow it. */
+void memfd_advise_huge(const void *mapping, uint64_t size);
+
+/*
  * Add F_SEAL_FUTURE_WRITE|F_SEAL_SEAL. @fd must be the read-write descriptor of memfd_create_segment(). 0 or
  * negative errno.
  */

@@ -202,7 +202,8 @@ enum wire_endpoint_kind {
 #define WIRE_ENDPOINT_RELIABLE (1u << 0)	/* publisher: waits for every reader that is not lossy */
 #define WIRE_ENDPOINT_LOSSY (1u << 1)		/* subscriber: never waited for */
 #define WIRE_ENDPOINT_SHARED (1u << 2)		/* server: others may be on the topic, if they are shared too */
-#define WIRE_ENDPOINT_FLAGS (WIRE_ENDPOINT_RELIABLE | WIRE_ENDPOINT_LOSSY | WIRE_ENDPOINT_SHARED)
+#define WIRE_ENDPOINT_HUGE (1u << 3)		/* publisher: a data segment of huge pages, if there are any; its size is rounded up to them */
+#define WIRE_ENDPOINT_FLAGS (WIRE_ENDPOINT_RELIABLE | WIRE_ENDPOINT_LOSSY | WIRE_ENDPOINT_SHARED | WIRE_ENDPOINT_HUGE)
 
 /* What a channel carries. Endpoints of different roles never meet, even if their topics have the same name. */
 enum wire_role {
@@ -351,13 +352,15 @@ struct wire_lane_added {
 };
 static_assert(sizeof(struct wire_lane_added) == 88, "wire layout");
 
+#define WIRE_GROW_HUGE (1u << 0)	/* of huge pages, if there are any and they fit the size */
+
 /* SEGMENT_GROW and SEGMENT_RESUME; answered by SEGMENT_GROWN and SEGMENT_READY, or by ERROR. */
 struct wire_segment_grow {
 	struct wire_header header;
 	uint64_t endpoint;		/* the publisher */
 	uint64_t bytes;			/* a power of two, EXTRA_BYTES_MIN..EXTRA_BYTES_MAX */
 	uint32_t extra;			/* its id, chosen by the publisher: in a place that is free */
-	uint32_t reserved;
+	uint32_t flags;			/* WIRE_GROW_*; SEGMENT_RESUME: 0 */
 };
 static_assert(sizeof(struct wire_segment_grow) == 40, "wire layout");
 

@@ -47,13 +47,17 @@ static int check_doorbell(int fd)
 
 static int take_segment(struct endpoint *ep, const struct wire_endpoint_opened *opened, int fds[WIRE_FDS_MAX], uint64_t wanted_bytes)
 {
+	uint64_t bytes = opened->segment_bytes;
 	int r = check_doorbell(fds[1]);
 
+	/* huge pages: rounded up */
+	if (r == 0 && bytes != wanted_bytes && (bytes < wanted_bytes || !(ep->open->flags & WIRE_ENDPOINT_HUGE)))
+		r = -EPROTO;
 	if (r == 0)
-		r = opened->segment_bytes == wanted_bytes ? memfd_map_writer(fds[0], wanted_bytes, &ep->segment) : -EPROTO;
+		r = memfd_map_writer(fds[0], bytes, &ep->segment);
 	if (r < 0)
-		return error_set(r, "cannot map the endpoint's segment of %llu bytes: %s", (unsigned long long)wanted_bytes, strerror(-r));
-	ep->segment_bytes = wanted_bytes;
+		return error_set(r, "cannot map the endpoint's segment of %llu bytes: %s", (unsigned long long)bytes, strerror(-r));
+	ep->segment_bytes = bytes;
 	ep->id = opened->endpoint;
 	ep->segment_fd = fd_take(&fds[0]);
 	ep->doorbell = fd_take(&fds[1]);

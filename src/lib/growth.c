@@ -16,10 +16,12 @@
 
 static const char what[] = "get memory for a larger message";
 
-struct growth *growth_new(void)
+struct growth *growth_new(bool huge)
 {
 	struct growth *g = calloc(1, sizeof(*g));
 
+	if (g)
+		g->huge = huge;
 	for (uint32_t i = 0; g && i < EXTRAS_MAX; i++)
 		g->extra[i].fd = -1;
 	return g;
@@ -80,12 +82,14 @@ void growth_look(struct zcp_publisher *publisher)
 
 /* ---- asking ------------------------------------------------------------------------------------------------------ */
 
-static int map(struct extra *e, int fds[WIRE_FDS_MAX])
+static int map(const struct zcp_publisher *p, struct extra *e, int fds[WIRE_FDS_MAX])
 {
 	int r = memfd_map_writer(fds[0], e->bytes, &e->memory);
 
 	if (r < 0)
 		return error_system(r, "map the memory for a larger message");
+	if (p->huge)
+		memfd_advise_huge(e->memory, e->bytes);
 	e->fd = fd_take(&fds[0]);
 	return 0;
 }
@@ -93,14 +97,15 @@ static int map(struct extra *e, int fds[WIRE_FDS_MAX])
 /* The two steps of a conversation, as for an endpoint. */
 static int converse(struct zcp_publisher *p, struct extra *e, struct request *request)
 {
-	struct wire_segment_grow grow = { .endpoint = p->endpoint.id, .bytes = e->bytes, .extra = e->id };
+	struct wire_segment_grow grow = { .endpoint = p->endpoint.id, .bytes = e->bytes, .extra = e->id,
+					.flags = p->growth->huge ? WIRE_GROW_HUGE : 0 };
 	struct wire_segment_mapped mapped;
 	int r;
 
 	wire_init(&grow.header, WIRE_SEGMENT_GROW, 0);
 	r = control_call(p->endpoint.node, request, &grow.header, WIRE_SEGMENT_GROWN, what);
 	if (r == 0)
-		r = map(e, request->fds);
+		r = map(p, e, request->fds);
 	for (int i = 0; i < WIRE_FDS_MAX; i++)
 		request->fds[i] = fd_close(request->fds[i]);
 	if (r < 0)
@@ -137,7 +142,7 @@ static void undo(struct zcp_publisher *p, struct extra *e)
 	free(e->grave);
 }
 
-static int ask(struct zcp_publisher *p, uint32_t id, size_t size)
+static int ask_once(struct zcp_publisher *p, uint32_t id, size_t size)
 {
 	struct extra e = { .id = id, .fd = -1, .bytes = extra_bytes(size), .grave = malloc(sizeof(*e.grave)) };
 	struct request request = REQUEST_INIT;
@@ -157,6 +162,18 @@ static int ask(struct zcp_publisher *p, uint32_t id, size_t size)
 	return r;
 }
 
+static int ask(struct zcp_publisher *p, uint32_t *id, size_t size)
+{
+	int r = ask_once(p, *id, size);
+
+	*id = *id + EXTRAS_MAX <= EXTRA_ID_MAX ? *id + EXTRAS_MAX : *id;
+	if (r != -ENOMEM || !p->growth->huge)
+		return r;
+	/* no huge pages are left: they are reserved when it is mapped */
+	p->growth->huge = false;
+	return ask_once(p, *id, size);
+}
+
 /* One more extra, for @size. Those that are free are too small, and make room for it where it has none otherwise. */
 static int grow(struct zcp_publisher *p, size_t size)
 {
@@ -167,9 +184,9 @@ static int grow(struct zcp_publisher *p, size_t size)
 		id = extra_next_id(&p->writer, p->growth->tried);
 	if (!id)
 		return error_set(-ENOBUFS, "%u larger messages are loaned, waited for or held; use a larger payload_max", EXTRAS_MAX);
-	r = ask(p, id, size);
+	r = ask(p, &id, size);
 	if (r == -EDQUOT && shrink(p, 0))
-		r = ask(p, id + EXTRAS_MAX <= EXTRA_ID_MAX ? id + EXTRAS_MAX : id, size);
+		r = ask(p, &id, size);
 	return r;
 }
 

@@ -28,13 +28,14 @@ struct extra {
 struct growth {
 	struct extra extra[EXTRAS_MAX];
 	uint32_t tried[EXTRAS_MAX];	/* last id asked for in each place: none is used twice */
+	bool huge;			/* ask for huge pages, until there are none */
 	bool has_refused;		/* the owner has not seen it yet. Under lock */
 };
 
 /* ---- the owner ---- */
 
-/* For a publisher that is to grow. NULL: out of memory. */
-struct growth *growth_new(void);
+/* For a publisher that is to grow. @huge: in huge pages, if there are any. NULL: out of memory. */
+struct growth *growth_new(bool huge);
 
 /*
  * The channel said -EXFULL for @size. 0: try again. Or a negative errno value with its sentence.

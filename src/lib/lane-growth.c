@@ -38,16 +38,18 @@ static void *room(void *context, uint32_t k, size_t bytes)
 int lane_growth_init(struct zcp_subscriber *s, struct lane *lane)
 {
 	const struct channel_header *header = lane->match.segment;
+	/* constant since before we were let see it, like the geometry */
+	uint32_t flags = *(const volatile uint32_t *)&header->flags;
 	struct lane_growth *g;
 
-	/* constant since before we were let see it, like the geometry */
-	if (!(*(const volatile uint32_t *)&header->flags & CHANNEL_GROWS))
+	if (!(flags & CHANNEL_GROWS))
 		return 0;
 	g = calloc(1, sizeof(*g) + s->max_held * sizeof(g->pin[0]));
 	if (!g)
 		return -ENOMEM;
 	g->subscriber = s;
 	g->lane = lane;
+	g->huge = flags & CHANNEL_HUGE;
 	lane->growth = g;
 	lane->reader.extra = g->extra;
 	lane->reader.extra_pin = g->pin;
@@ -83,6 +85,8 @@ void lane_extra_news(struct zcp_node *node, const struct wire_segment_shared *m,
 		unmap(told->base, told->bytes);
 	if (is_shared && error == 0 && memfd_map_reader(fds[0], m->bytes, &base) < 0)
 		base = NULL;
+	if (base && lane->growth->huge)
+		memfd_advise_huge(base, m->bytes);
 	*told = (struct told){ .id = is_shared || is_absent ? m->extra : 0, .base = base, .bytes = base ? m->bytes : 0 };
 	endpoint_news(&lane->growth->subscriber->endpoint);
 }

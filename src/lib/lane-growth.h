@@ -28,6 +28,7 @@ struct lane_growth {
 	struct lane *lane;
 	struct reader_extra extra[EXTRAS_MAX];	/* the owner's */
 	struct told told[EXTRAS_MAX];
+	bool huge;
 	bool waits;			/* a place of extra[] is held and shall be emptied */
 	bool copied;			/* samples may be held that are copies */
 	uint64_t pin[];			/* [max_held] for the reader */

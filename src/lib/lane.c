@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/memfd.h"
 #include "lib/control.h"
 #include "lib/doorbell.h"
 #include "lib/error.h"
@@ -83,6 +84,8 @@ static int prepare(struct zcp_subscriber *s, struct lane *lane, const struct wir
 	lane->from = m->from;
 	r = channel_reader_init(&lane->reader, lane->match.segment, m->segment_bytes, s->endpoint.segment, s->max_publishers,
 				s->max_held, lane->index, &options);
+	if (r == 0 && *(const volatile uint32_t *)&lane->reader.header->flags & CHANNEL_HUGE)
+		memfd_advise_huge(lane->match.segment, m->segment_bytes);
 	if (r == 0)
 		r = options.counters ? s->hooks->counters(s, lane) : map_copies(lane, &lane->reader.geometry, s->max_held);
 	if (r == 0)

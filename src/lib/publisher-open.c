@@ -16,6 +16,7 @@
 
 #include "channel/geometry.h"
 #include "common/clock.h"
+#include "common/memfd.h"
 #include "lib/control.h"
 #include "lib/doorbell.h"
 #include "lib/error.h"
@@ -155,6 +156,8 @@ static int check_options(struct zcp_publisher_options *o)
 		return error_set(-EINVAL, "timeout is %lld; use -1 to wait for ever", (long long)o->timeout);
 	if (!o->payload_max)
 		o->payload_max = o->type.size ? o->type.size : DEFAULT_PAYLOAD_MAX;
+	if (o->hugepages > ZCP_HUGE_TRY)
+		return error_set(-EINVAL, "hugepages is %u; it can be ZCP_HUGE_NONE, ZCP_HUGE_ADVISE or ZCP_HUGE_TRY", o->hugepages);
 	if (o->payload_max < o->type.size)
 		return error_set(-EINVAL, "payload_max %zu is smaller than type.size %zu", o->payload_max, o->type.size);
 	return options_reserved(o->reserved0, sizeof(o->reserved0), "zcp_publisher_options");
@@ -193,7 +196,7 @@ static int prepare(struct wire_endpoint_open *message, const struct zcp_topic *t
 	if (r == 0)
 		r = plan(&message->geometry, o);
 	message->kind = WIRE_PUBLISHER;
-	message->flags = o->reliable ? WIRE_ENDPOINT_RELIABLE : 0;
+	message->flags = (o->reliable ? WIRE_ENDPOINT_RELIABLE : 0) | (o->hugepages == ZCP_HUGE_TRY ? WIRE_ENDPOINT_HUGE : 0);
 	return r;
 }
 
@@ -226,6 +229,7 @@ int publisher_set_up(struct zcp_publisher *p, const struct channel_geometry *geo
 		.stamp = stamp,
 		.ring = ring,
 		.ring_context = p,
+		.huge = p->huge,
 		.grow = p->growth,
 		.idle = idle,
 	};
@@ -253,6 +257,8 @@ static int open_publisher(struct zcp_publisher *p, struct wire_endpoint_open *me
 		publisher_free(p);
 		return r;
 	}
+	if (p->huge)
+		memfd_advise_huge(p->endpoint.segment, p->endpoint.segment_bytes);
 	r = publisher_set_up(p, &message->geometry, o->reliable, stamp(p->endpoint.node, o));
 	if (r == 0)
 		r = endpoint_ready(&p->endpoint, &request, &n_pending);
@@ -317,7 +323,9 @@ static int open_once(struct zcp_publisher **publisher, struct zcp_node *node, st
 	int r;
 
 	if (p && o->grow)
-		p->growth = growth_new();
+		p->growth = growth_new(o->hugepages == ZCP_HUGE_TRY);
+	if (p)
+		p->huge = o->hugepages != ZCP_HUGE_NONE;
 	if (!p || (o->grow && !p->growth)) {
 		if (p)
 			publisher_free(p);
@@ -339,6 +347,11 @@ static int open_in_time(struct zcp_publisher **publisher, struct zcp_node *node,
 
 	do {
 		r = open_once(publisher, node, message, o);
+		/* no huge pages are left: they are reserved when the segment is mapped */
+		if (r == -ENOMEM && message->flags & WIRE_ENDPOINT_HUGE) {
+			message->flags &= ~WIRE_ENDPOINT_HUGE;
+			r = open_once(publisher, node, message, o);
+		}
 	} while (r == -ENOTCONN && node_await_joined(node, deadline));
 	return r;
 }

@@ -23,6 +23,7 @@ struct zcp_publisher {
 	uint32_t n_anew;
 	bool counters;			/* of a notifier */
 	uint32_t max_event_id;
+	bool huge;			/* advise huge pages */
 	struct growth *growth;		/* growth.h; NULL: this one does not grow */
 	struct grave *grave;		/* allocated ahead: closing with open loans must not fail */
 };

@@ -161,6 +161,8 @@ static int check_subscriber(const struct wire_endpoint_open *open, uint64_t *byt
 
 	if (open->flags & WIRE_ENDPOINT_RELIABLE)
 		return refuse(refusal, -EINVAL, "reliable is a flag of publishers, not of subscribers");
+	if (open->flags & WIRE_ENDPOINT_HUGE)
+		return refuse(refusal, -EINVAL, "huge pages are for publishers, not for subscribers");
 	if (memcmp(&open->geometry, &none, sizeof(none)))
 		return refuse(refusal, -EINVAL, "a subscriber has no data segment, but sent a geometry for one");
 	*bytes = lane_page_bytes(open->n_lanes, open->max_held);
@@ -221,7 +223,7 @@ static int on_endpoint_open(struct peer *peer, const struct wire_endpoint_open *
 	wire_init(&opened.header, WIRE_ENDPOINT_OPENED, open->header.request);
 	opened.endpoint = endpoint->id;
 	opened.segment = endpoint->segment->id;
-	opened.segment_bytes = bytes;
+	opened.segment_bytes = endpoint->segment->bytes;
 	peer_send(peer, &opened.header, OUTBOX_WRITER, endpoint->segment);
 	return 0;
 }

@@ -130,7 +130,7 @@ static int check(struct peer *peer, const struct wire_segment_grow *grow, struct
 
 	if (r)
 		return r;
-	if (grow->reserved || !extra_is_possible(grow->extra, grow->bytes))
+	if (grow->flags & ~WIRE_GROW_HUGE || !extra_is_possible(grow->extra, grow->bytes))
 		return violate(refusal, -EPROTO, "SEGMENT_GROW asks for extra %u with %llu bytes", grow->extra,
 			       (unsigned long long)grow->bytes);
 	if (!endpoint)
@@ -166,7 +166,8 @@ int growth_grow(struct peer *peer, const struct wire_segment_grow *grow, struct 
 	if (r)
 		return r;
 	write_label(label, endpoint, grow->extra);
-	r = segment_new(&extra->segment, registry->view, peer->user, registry->next_segment, grow->bytes, label, false, refusal);
+	r = segment_new(&extra->segment, registry->view, peer->user, registry->next_segment, grow->bytes, label,
+			grow->flags & WIRE_GROW_HUGE ? SEGMENT_PAGES_HUGE_EXACT : SEGMENT_PAGES, false, refusal);
 	if (r)
 		return r;
 	registry->next_segment++;

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "common/clock.h"
+#include "common/memfd.h"
 #include "common/name.h"
 #include "router/growth.h"
 #include "router/peer.h"
@@ -58,7 +59,7 @@ int registry_new_node(struct registry *registry, struct node **nodep, struct pee
 	}
 	node->id = id ? id : registry->next_node;
 	segment_label(label, "node", peer->uid, node->id, 0);
-	r = segment_new(&node->page, registry->view, user, registry->next_segment, NODE_PAGE_BYTES, label, false, refusal);
+	r = segment_new(&node->page, registry->view, user, registry->next_segment, NODE_PAGE_BYTES, label, SEGMENT_PAGES, false, refusal);
 	if (r)
 		goto fail_node;
 
@@ -214,10 +215,13 @@ static int create_endpoint(struct registry *registry, struct endpoint **endpoint
 		return no_memory(refusal);
 	endpoint->id = id ? id : registry->next_endpoint;
 	segment_label(label, open->kind == WIRE_PUBLISHER ? "data" : "lanes", node->uid, node->id, endpoint->id);
+	if (fds && open->flags & WIRE_ENDPOINT_HUGE)
+		bytes = memfd_round_size(fds[0], bytes);
 	if (fds)
 		r = segment_adopt(&endpoint->segment, registry->view, node->user, registry->next_segment, bytes, label, fds, true, refusal);
 	else
-		r = segment_new(&endpoint->segment, registry->view, node->user, registry->next_segment, bytes, label, true, refusal);
+		r = segment_new(&endpoint->segment, registry->view, node->user, registry->next_segment, bytes, label,
+				open->flags & WIRE_ENDPOINT_HUGE ? SEGMENT_PAGES_HUGE : SEGMENT_PAGES, true, refusal);
 	if (r) {
 		free(endpoint);
 		return r;
@@ -312,7 +316,7 @@ static int add_endpoint(struct registry *registry, struct endpoint **endpointp, 
 	join_topic(topic, *endpointp);
 	DL_APPEND2(node->endpoints, *endpointp, node_prev, node_next);
 	node->n_endpoints++;
-	node->segment_bytes += bytes;
+	node->segment_bytes += (*endpointp)->segment->bytes;
 	view_put_node(registry->view, node);
 	return 0;
 

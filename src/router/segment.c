@@ -57,10 +57,23 @@ static int charge(struct segment *segment, struct refusal *refusal)
 	return r;
 }
 
-int segment_new(struct segment **segmentp, struct view *view, struct quota_user *user, uint64_t id, uint64_t bytes,
-		const char *label, bool with_doorbell, struct refusal *refusal)
+/* The descriptor of a file of huge pages, and its size in *bytes; or -1. */
+static int create_huge(const char *label, enum segment_pages pages, uint64_t *bytes)
 {
-	_cleanup_fd_ int rw = -1, doorbell = -1;
+	uint64_t size = *bytes;
+	int fd = pages == SEGMENT_PAGES ? -1 : memfd_create_huge(label, &size);
+
+	if (fd >= 0 && size != *bytes && pages == SEGMENT_PAGES_HUGE_EXACT)
+		fd = fd_close(fd);
+	if (fd >= 0)
+		*bytes = size;
+	return fd < 0 ? -1 : fd;
+}
+
+int segment_new(struct segment **segmentp, struct view *view, struct quota_user *user, uint64_t id, uint64_t bytes,
+		const char *label, enum segment_pages pages, bool with_doorbell, struct refusal *refusal)
+{
+	_cleanup_fd_ int rw = create_huge(label, pages, &bytes), doorbell = -1;
 	struct segment *segment = calloc(1, sizeof(*segment));
 	int r;
 
@@ -76,7 +89,8 @@ int segment_new(struct segment **segmentp, struct view *view, struct quota_user 
 	quota_ref(user);
 	view_count_segment(view, bytes, true);
 
-	rw = memfd_create_segment(label, bytes);
+	if (rw < 0)
+		rw = memfd_create_segment(label, bytes);
 	if (rw < 0) {
 		r = refuse_creation(refusal, rw);
 		goto fail;

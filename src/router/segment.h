@@ -33,12 +33,19 @@ struct segment {
 
 #define FDS_OF_AN_ENDPOINT 2u		/* memfd and doorbell */
 
+/* What a segment is made of. */
+enum segment_pages {
+	SEGMENT_PAGES,
+	SEGMENT_PAGES_HUGE,		/* huge ones, if there are any: then it may be larger than was asked for */
+	SEGMENT_PAGES_HUGE_EXACT,	/* huge ones, if there are any and the size is a multiple of theirs */
+};
+
 /*
  * A new segment of @bytes, charged to @user, with a doorbell (a non-blocking eventfd) if
  * @with_doorbell. 0, or REFUSED (-EDQUOT, -EMFILE, -ENOMEM, -ENOSPC).
  */
 int segment_new(struct segment **segment, struct view *view, struct quota_user *user, uint64_t id, uint64_t bytes,
-		const char *label, bool with_doorbell, struct refusal *refusal);
+		const char *label, enum segment_pages pages, bool with_doorbell, struct refusal *refusal);
 
 /*
  * One that a node brings back from another router: @fds[0], which must be what a router of our user made with @label, and

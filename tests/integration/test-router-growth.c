@@ -172,6 +172,7 @@ START_TEST(newcomers)
 	struct wire_writer_added writer;
 	struct wire_lane_added lane;
 	struct player late;
+	uint64_t segment;
 
 	start_two(_i, NULL);
 	fd_close(share(FIRST));
@@ -186,6 +187,8 @@ START_TEST(newcomers)
 	client_expect(late.node.fd, WIRE_ENDPOINT_READY, &message, NULL);
 	fd_close(share(FIRST + 3));
 	expect_nothing(&late);
+	/* nobody gets one that its writer has not mapped */
+	fd_close(grow(FIRST + 7, &segment));
 	lane_choose(late.node.fd, &writer, 1);
 	client_expect(p.node.fd, WIRE_LANE_ADDED, &message, NULL);
 	lane = message.lane_added;
@@ -273,13 +276,13 @@ END_TEST
 /* --- hostile -------------------------------------------------------------------------------------- */
 
 static const struct {
-	uint32_t id, reserved, request;
+	uint32_t id, flags, request;
 	uint64_t bytes;
 } bad[] = {
 	{ FIRST - 1, 0, 40, BYTES },
 	{ 0, 0, 40, BYTES },
 	{ EXTRA_ID_MAX + 1, 0, 40, BYTES },
-	{ FIRST, 1, 40, BYTES },
+	{ FIRST, WIRE_GROW_HUGE << 1, 40, BYTES },
 	{ FIRST, 0, 0, BYTES },
 	{ FIRST, 0, 40, 0 },
 	{ FIRST, 0, 40, BYTES + 4096 },
@@ -291,7 +294,7 @@ static const struct {
 
 START_TEST(nonsense)
 {
-	struct wire_segment_grow m = { .bytes = bad[_i].bytes, .extra = bad[_i].id, .reserved = bad[_i].reserved };
+	struct wire_segment_grow m = { .bytes = bad[_i].bytes, .extra = bad[_i].id, .flags = bad[_i].flags };
 
 	start_two(0, NULL);
 	m.endpoint = p.kept.endpoint.id;
