@@ -494,6 +494,45 @@ START_TEST(test_eventfd)
 }
 END_TEST
 
+/* Whether there are pages for it shows when it is mapped; it is checked and sealed like any other. */
+START_TEST(test_huge)
+{
+	uint64_t size = 4096, none = 0;
+	_cleanup_fd_ int fd = -1;
+	void *mapping;
+	int r;
+
+	ck_assert_int_eq(memfd_create_huge("huge", &none), -EINVAL);
+	fd = memfd_create_huge("huge", &size);
+	if (fd < 0)
+		skip_test("no file of huge pages can be made here: %s", strerror(-fd));
+	ck_assert_uint_gt(size, 4096);
+	ck_assert_uint_eq(memfd_round_size(fd, 1), size);
+	ck_assert_uint_eq(memfd_round_size(fd, size + 1), 2 * size);
+	ck_assert_int_eq(fcntl(fd, F_GET_SEALS) & MEMFD_SEALS_SIZE, MEMFD_SEALS_SIZE);
+	r = memfd_map_writer(fd, size, &mapping);
+	ck_assert(r == 0 || r == -ENOMEM);
+	if (r == 0) {
+		memfd_advise_huge(mapping, size);
+		memset(mapping, 1, size);
+		munmap(mapping, size);
+	}
+	ck_assert_int_eq(memfd_seal_writer(fd), 0);
+	ck_assert_int_eq(memfd_check_origin(fd, "huge", size), 0);
+	ck_assert_int_eq(memfd_check_origin(fd, "huge", 4096), -EMSGSIZE);
+	ck_assert_int_lt(memfd_map_writer(fd, size, &mapping), 0);
+}
+END_TEST
+
+START_TEST(test_ordinary_files_are_not_rounded)
+{
+	_cleanup_fd_ int fd = memfd_create_segment("test", SIZE);
+
+	ck_assert_uint_eq(memfd_round_size(fd, 4097), 4097);
+	ck_assert_uint_eq(memfd_round_size(-1, 4097), 4097);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("memfd");
@@ -520,5 +559,7 @@ int main(void)
 	tcase_add_test(tcase, test_origin_imitations);
 	tcase_add_test(tcase, test_origin_missing_seals);
 	tcase_add_test(tcase, test_eventfd);
+	tcase_add_test(tcase, test_huge);
+	tcase_add_test(tcase, test_ordinary_files_are_not_rounded);
 	return run_suite(suite);
 }
