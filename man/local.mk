@@ -15,6 +15,7 @@ dist_man_MANS += \
 	man/zcp-notify.1 \
 	man/zcp-pub.1 \
 	man/zcp-serve.1 \
+	man/zcp-send.1 \
 	man/zcp-sub.1 \
 	man/zcp-watch.1 \
 	man/zcp.1
@@ -25,6 +26,7 @@ dist_man_MANS += \
 	man/zcp_last_error.3 \
 	man/zcp_node_open.3 \
 	man/zcp_notifier_open.3 \
+	man/zcp_node_send.3 \
 	man/zcp_publisher_loan.3 \
 	man/zcp_publisher_open.3 \
 	man/zcp_server_open.3 \

@@ -110,6 +110,23 @@ int zcp_node_wait(zcp_node *node, int64_t timeout);
 /** The node's id at its router, kept when the router restarts; never reused. 0 before a node that waits for its router has joined. */
 uint64_t zcp_node_id(const zcp_node *node);
 
+/** Largest message of zcp_node_send() in bytes. */
+#define ZCP_SEND_MAX 65536
+
+/**
+ * Hand a message of @size bytes, up to ZCP_SEND_MAX, to the router, which publishes it on @topic for a node that has no
+ * publisher of its own: for scripts, one-shots and sandboxes. Costs two copies and a round trip to the router; who sends
+ * often opens a publisher. data may be NULL with size 0. Blocks until the router answered, 5 s at most; while a router
+ * is restarted it first waits for that. Any thread may call it at any time; messages of one thread to one topic arrive in
+ * order. Returns the number of subscribers reached, 0 if there are none. What they see is the publisher of a node
+ * "zcp-relay", lossy, untyped and without history, which is closed when it was not used for 5 s.
+ *
+ * Errors: -EINVAL topic; -EMSGSIZE size; -EDQUOT 256 sends of this user are under way, or limits; -ENOSPC, -EMFILE
+ * the router is short of something; -ENOMEM; -ENOTCONN router gone, and -ETIMEDOUT no answer: the message may have been
+ * published all the same; -EOWNERDEAD after fork.
+ */
+int zcp_node_send(zcp_node *node, const struct zcp_topic *topic, const void *data, size_t size);
+
 /* ---- publisher --------------------------------------------------------------------------------------------------- */
 
 /*

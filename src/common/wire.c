@@ -33,6 +33,8 @@ static const struct {
 	ROW(WIRE_SEGMENT_GROW, wire_segment_grow, 0),
 	ROW(WIRE_SEGMENT_RETURN, wire_segment_extra, 0),
 	ROW(WIRE_SEGMENT_RESUME, wire_segment_grow, 1),
+	ROW(WIRE_SEND, wire_send, 0),
+	ROW(WIRE_SEND_MORE, wire_send_more, 0),
 
 	ROW(WIRE_WELCOME, wire_welcome, 2),
 	ROW(WIRE_ENDPOINT_OPENED, wire_endpoint_opened, 2),
@@ -51,6 +53,7 @@ static const struct {
 	ROW(WIRE_SEGMENT_READY, wire_segment_extra, 0),
 	ROW(WIRE_SEGMENT_SHARED, wire_segment_shared, 1),
 	ROW(WIRE_SEGMENT_WITHDRAWN, wire_segment_shared, 0),
+	ROW(WIRE_SENT, wire_sent, 0),
 };
 
 #define N_TYPES (sizeof(types) / sizeof(types[0]))

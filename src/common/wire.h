@@ -56,6 +56,15 @@
  * The message in the extra may be faster than SEGMENT_SHARED: then the subscriber waits for it. A subscriber that chooses its lane
  * is told of all extras that are there. When the publisher has gone, what was shared comes before WRITER_GONE.
  *
+ * A node that has no publisher hands a small message to the router, which publishes it for the node (router/relay.h):
+ *
+ *	SEND (request r)                -->   checks the topic, quotas; the payload's beginning
+ *	as many SEND_MORE (request r)   -->   the rest of it, in order, with no other SEND between them
+ *	as it takes
+ *	                                <--   SENT (request r): how many subscribers it reached
+ *
+ * A SEND that is refused is answered by ERROR at once; its SEND_MOREs follow all the same, and are passed over.
+ *
  * A router that was restarted knows nothing. Its nodes come back and hand their segments over again; nothing that
  * was mapped before is mapped anew, and data flows all the time:
  *
@@ -107,6 +116,8 @@ enum wire_type {
 	WIRE_WATCH_OPEN = 11,
 	WIRE_WATCH_CLOSE = 12,
 	WIRE_POOL_DRY = 13,		/* a publisher could not loan: its subscribers hold all chunks. At most once a second */
+	WIRE_SEND = 14,
+	WIRE_SEND_MORE = 15,
 
 	WIRE_SEGMENT_GROW = 18,		/* a publisher wants an extra */
 	WIRE_SEGMENT_RETURN = 19,	/* and needs it no more */
@@ -126,6 +137,7 @@ enum wire_type {
 	WIRE_WATCHING = 42,		/* the watch is open, and all WATCH_EVENTs about what existed before are sent */
 	WIRE_WATCH_EVENT = 43,
 	WIRE_PEER_ADDED = 44,		/* to client and server: open a publisher for this one */
+	WIRE_SENT = 45,
 	WIRE_SEGMENT_GROWN = 50,	/* fds: the extra (read-write) */
 	WIRE_SEGMENT_READY = 51,
 	WIRE_SEGMENT_SHARED = 52,	/* fds: an extra of a writer (read-only) */
@@ -415,13 +427,15 @@ struct wire_exit {
 };
 static_assert(sizeof(struct wire_exit) == 32, "wire layout");
 
+#define WIRE_GONE_CHOSEN (1u << 0)	/* LANE_GONE in place of a LANE_ADDED: the subscriber had chosen its lane, and may have read */
+
 /* WRITER_GONE (to the subscriber) and LANE_GONE (to the publisher). */
 struct wire_gone {
 	struct wire_header header;	/* request 0 */
 	uint64_t endpoint;		/* the endpoint addressed */
 	uint64_t match;
 	uint32_t cause;			/* enum wire_cause */
-	uint32_t reserved;
+	uint32_t flags;			/* WIRE_GONE_* */
 	struct wire_exit exit;		/* cause DIED: how */
 };
 static_assert(sizeof(struct wire_gone) == 72, "wire layout");
@@ -515,6 +529,38 @@ struct wire_pool_dry {
 	uint64_t endpoint;		/* the publisher */
 };
 
+/* ---- routed send ---- */
+
+#define WIRE_SEND_MAX (64u << 10)	/* bytes of payload */
+#define WIRE_SEND_BYTES (WIRE_MESSAGE_MAX - 16 - sizeof(struct wire_topic) - 8)
+#define WIRE_SEND_MORE_BYTES (WIRE_MESSAGE_MAX - 16)
+
+/*
+ * In parts, not in a memory file: most messages fit the first part, and the router, which lets no descriptors in from a node that
+ * has joined, needs no exception. Bytes behind the payload's end are zero.
+ */
+struct wire_send {
+	struct wire_header header;
+	uint32_t size;			/* of the whole payload, up to WIRE_SEND_MAX */
+	uint32_t reserved;
+	struct wire_topic topic;
+	unsigned char bytes[WIRE_SEND_BYTES];
+};
+static_assert(sizeof(struct wire_send) == WIRE_MESSAGE_MAX, "wire layout");
+
+struct wire_send_more {
+	struct wire_header header;	/* request of SEND */
+	unsigned char bytes[WIRE_SEND_MORE_BYTES];
+};
+static_assert(sizeof(struct wire_send_more) == WIRE_MESSAGE_MAX, "wire layout");
+
+struct wire_sent {
+	struct wire_header header;
+	uint32_t n_subscribers;		/* that it reached */
+	uint32_t reserved;
+};
+static_assert(sizeof(struct wire_sent) == 24, "wire layout");
+
 /* Any message, as received. */
 union wire_message {
 	struct wire_header header;
@@ -547,6 +593,9 @@ union wire_message {
 	struct wire_segment_grown segment_grown;
 	struct wire_segment_extra segment_extra;
 	struct wire_segment_shared segment_shared;
+	struct wire_send send;
+	struct wire_send_more send_more;
+	struct wire_sent sent;
 	unsigned char bytes[WIRE_MESSAGE_MAX];
 };
 static_assert(sizeof(union wire_message) == WIRE_MESSAGE_MAX, "a receive buffer holds any message");

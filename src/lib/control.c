@@ -206,6 +206,7 @@ static void handle(struct zcp_node *node, union wire_message *m, int fds[WIRE_FD
 	case WIRE_WATCHING:
 	case WIRE_SEGMENT_GROWN:
 	case WIRE_SEGMENT_READY:
+	case WIRE_SENT:
 		handle_answer(node, m, fds, r);
 		break;
 	case WIRE_ERROR:
@@ -224,7 +225,7 @@ static void handle(struct zcp_node *node, union wire_message *m, int fds[WIRE_FD
 		break;
 	case WIRE_WRITER_GONE:
 	case WIRE_LANE_GONE:
-		endpoint_gone(node, m->gone.endpoint, m->gone.match, m->gone.cause);
+		endpoint_gone(node, m->gone.endpoint, m->gone.match, m->gone.cause, m->gone.flags);
 		break;
 	case WIRE_MATCH_REFUSED:
 		m->match_refused.text[sizeof(m->match_refused.text) - 1] = 0;
@@ -344,6 +345,8 @@ static int converse(struct zcp_node *node, struct request *request, struct wire_
 		return -ENOTCONN;
 	enlist(node, request, message);
 	control_send(node, message);
+	if (request->follow)
+		request->follow(node, request);
 	while (!request->done && clock_now_ns() < deadline) {
 		if (node->has_thread)
 			wait_for_thread(node, deadline);

@@ -31,6 +31,8 @@ struct request {
 	 * leaves in fds it has to close.
 	 */
 	void (*answered)(struct zcp_node *node, struct request *request);
+	/* Set: sends what belongs right behind the message, before anybody else sends anything. Under lock. */
+	void (*follow)(struct zcp_node *node, struct request *request);
 };
 
 #define REQUEST_INIT { .number = 0, .fds = { -1, -1 } }

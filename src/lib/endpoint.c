@@ -334,7 +334,7 @@ void endpoint_added(struct zcp_node *node, uint64_t id, enum wire_endpoint_kind 
 	}
 }
 
-void endpoint_gone(struct zcp_node *node, uint64_t id, uint64_t match, uint32_t cause)
+void endpoint_gone(struct zcp_node *node, uint64_t id, uint64_t match, uint32_t cause, uint32_t flags)
 {
 	struct endpoint *ep = endpoint_find(node, id);
 	struct match *m;
@@ -344,6 +344,7 @@ void endpoint_gone(struct zcp_node *node, uint64_t id, uint64_t match, uint32_t 
 	m = find_match(ep, match);
 	if (!m) {
 		ep->n_never++;
+		ep->n_chosen += flags & WIRE_GONE_CHOSEN;
 		if (ep->operations->never)
 			ep->operations->never(ep, match);
 	} else if (!m->cause) {

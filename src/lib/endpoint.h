@@ -88,6 +88,7 @@ struct endpoint {
 	uint64_t segment_bytes;
 	struct match *matches;		/* under lock */
 	struct waitset_entry *waiter;	/* in a wait set; or NULL. The owner's */
+	uint32_t n_chosen;		/* publisher: subscribers from before its start that chose a lane, those that left again too. Under lock */
 	uint32_t n_never;		/* matches that ended before they were added, not yet counted by the owner. Under lock */
 	char refusal[WIRE_TEXT_BYTES];	/* why a peer did not match, last time. Under lock */
 	int refusal_error;
@@ -135,7 +136,7 @@ struct endpoint *endpoint_find(struct zcp_node *node, uint64_t id);
 /* Messages of the router. Under lock. */
 void endpoint_opened(struct zcp_node *node, const struct wire_endpoint_ready *m);
 void endpoint_added(struct zcp_node *node, uint64_t id, enum wire_endpoint_kind kind, const union wire_message *m, int fds[WIRE_FDS_MAX], int r);
-void endpoint_gone(struct zcp_node *node, uint64_t id, uint64_t match, uint32_t cause);
+void endpoint_gone(struct zcp_node *node, uint64_t id, uint64_t match, uint32_t cause, uint32_t flags);
 void endpoint_refused(struct zcp_node *node, const struct wire_match_refused *m);
 void endpoint_introduced(struct zcp_node *node, const struct wire_peer_added *m);
 

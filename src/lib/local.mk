@@ -46,6 +46,7 @@ libzcp_lib_la_SOURCES = \
 	src/lib/publisher-open.c \
 	src/lib/router-path.c \
 	src/lib/router-path.h \
+	src/lib/send.c \
 	src/lib/server.c \
 	src/lib/server.h \
 	src/lib/server-open.c \

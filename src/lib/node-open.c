@@ -51,10 +51,15 @@ static struct zcp_node *allocate(const struct zcp_node_options *options)
 }
 
 /* -ENOTCONN: nobody listens, and the node is to wait for somebody. */
-static int connect_to_router(struct zcp_node *node, const struct zcp_node_options *options)
+static int connect_to_router(struct zcp_node *node, const struct zcp_node_options *options, int fd)
 {
 	int r;
 
+	if (fd >= 0) {
+		node->socket = fd;
+		node->state = NODE_GREETED;
+		return 0;
+	}
 	r = router_paths_find(&node->paths, options->socket_path);
 	if (r < 0)
 		return r;
@@ -186,7 +191,7 @@ static int join(struct zcp_node *node, struct wire_hello *hello)
 	return r;
 }
 
-static int open_node(struct zcp_node *node, struct wire_hello *hello, const struct zcp_node_options *options)
+static int open_node(struct zcp_node *node, struct wire_hello *hello, const struct zcp_node_options *options, int *fd)
 {
 	bool wait = false;
 	int r;
@@ -194,7 +199,7 @@ static int open_node(struct zcp_node *node, struct wire_hello *hello, const stru
 	r = fork_add(node);
 	if (r < 0)
 		return error_system(r, "cannot register fork handlers");
-	r = connect_to_router(node, options);
+	r = connect_to_router(node, options, fd_take(fd));
 	if (r < 0 && r != -ENOTCONN)
 		return r;
 	wait = r == -ENOTCONN;
@@ -211,8 +216,9 @@ static int open_node(struct zcp_node *node, struct wire_hello *hello, const stru
 	return node->no_thread ? 0 : node_start_thread(node);
 }
 
-int zcp_node_open(struct zcp_node **node, const char *name, const struct zcp_node_options *options)
+int node_open_on(struct zcp_node **node, const char *name, const struct zcp_node_options *options, int fd)
 {
+	_cleanup_fd_ int connection = fd;
 	struct zcp_node_options o;
 	struct wire_hello hello = { .flags = 0 };
 	struct zcp_node *n;
@@ -230,11 +236,16 @@ int zcp_node_open(struct zcp_node **node, const char *name, const struct zcp_nod
 	if (!n)
 		return error_note(-ENOMEM, "no memory for a node");
 	memcpy(n->name, hello.name, sizeof(n->name));
-	r = open_node(n, &hello, &o);
+	r = open_node(n, &hello, &o, &connection);
 	if (r < 0) {
 		node_free(n);
 		return r;
 	}
 	*node = n;
 	return 0;
+}
+
+int zcp_node_open(struct zcp_node **node, const char *name, const struct zcp_node_options *options)
+{
+	return node_open_on(node, name, options, -1);
 }

@@ -99,6 +99,12 @@ struct zcp_node {
 /* Milliseconds between two heartbeats, until a router says otherwise. */
 #define NODE_HEARTBEAT_MS 100
 
+/*
+ * zcp_node_open() on @fd, a connection to a router, which it takes over, also when it fails; -1: connect. A node on a connection that it
+ * was given knows no path, and does not come back when that ends.
+ */
+int node_open_on(struct zcp_node **node, const char *name, const struct zcp_node_options *options, int fd);
+
 /* Touch the heartbeat, if there is a page for it. Under lock: the page changes with the router. */
 void node_beat(struct zcp_node *node);
 

@@ -63,6 +63,7 @@ static struct match *lane_added(struct endpoint *ep, const union wire_message *m
 	s->match.process = m->process;
 	s->match.lane_index = s->lane = m->lane;
 	s->match.counted = m->flags & WIRE_MATCH_FROM_START;
+	ep->n_chosen += s->match.counted;
 	s->n_lanes = m->n_lanes;
 	s->max_held = m->max_held;
 	return &s->match;

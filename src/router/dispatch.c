@@ -372,6 +372,10 @@ int router_dispatch(struct peer *peer, const union wire_message *message, int fd
 		return watch_open(peer, &message->watch_open, refusal);
 	case WIRE_WATCH_CLOSE:
 		return watch_close(peer, &message->watch_close, refusal);
+	case WIRE_SEND:
+		return send_begin(peer, &message->send, refusal);
+	case WIRE_SEND_MORE:
+		return send_go_on(peer, &message->send_more, refusal);
 	case WIRE_POOL_DRY:
 		return on_pool_dry(peer, &message->pool_dry, refusal);
 	case WIRE_SEGMENT_GROW:

@@ -104,7 +104,7 @@ static void empty(struct endpoint *endpoint, struct extra *extra)
 	extra->segment = segment_unref(extra->segment);
 }
 
-void growth_free(struct endpoint *endpoint)
+void growth_drop_all(struct endpoint *endpoint)
 {
 	for (uint32_t i = 0; endpoint->extras && i < EXTRAS_MAX; i++)
 		empty(endpoint, &endpoint->extras[i]);

@@ -45,6 +45,6 @@ void growth_share_all(struct match *match, bool again);
 void growth_forget(struct match *match);
 
 /* The publisher leaves, or never had any. */
-void growth_free(struct endpoint *endpoint);
+void growth_drop_all(struct endpoint *endpoint);
 
 #endif

@@ -48,10 +48,14 @@ libzcp_router_la_SOURCES = \
 	src/router/registry.c \
 	src/router/registry.h \
 	src/router/rejoin.c \
+	src/router/relay.c \
+	src/router/relay.h \
 	src/router/router.c \
 	src/router/router.h \
 	src/router/segment.c \
 	src/router/segment.h \
+	src/router/send.c \
+	src/router/send.h \
 	src/router/settings.c \
 	src/router/settings.h \
 	src/router/socket.c \
@@ -69,6 +73,7 @@ zcp_router_SOURCES = \
 zcp_router_CPPFLAGS = $(AM_CPPFLAGS) $(LIBURING_CFLAGS) -DROUTER_CONF='"$(sysconfdir)/zcp/router.conf"'
 zcp_router_LDADD = \
 	libzcp_router.la \
+	libzcp_lib.la \
 	libzcp_channel.la \
 	libzcp_common.la \
 	$(LIBURING_LIBS) \

@@ -172,6 +172,7 @@ static void tell_lane_gone(struct match *match, const struct departure *why)
 	struct wire_gone message;
 
 	fill_gone(&message, WIRE_LANE_GONE, match->publisher->id, match->id, why);
+	message.flags = taken_back ? WIRE_GONE_CHOSEN : 0;
 	if (was_pending || (match->live && !taken_back))
 		peer_send(peer, &message.header, OUTBOX_NONE, NULL);
 	else if (!match->live)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/fd.h"
@@ -96,6 +97,10 @@ int peer_accept(struct router *router, int fd)
 	peer->since_ns = clock_now_ns();
 	DL_APPEND(router->peers, peer);
 	router->n_peers++;
+	peer->is_own = peer->pid == getpid();
+	router->n_own_peers += peer->is_own;
+	if (peer->is_own)
+		send_peer_came(router, peer);
 	detector_attach(&router->detector, peer, fd);
 	return 0;
 
@@ -336,6 +341,8 @@ int peer_detached(struct peer *peer)
 	quota_put(peer->user);
 	DL_DELETE(router->peers, peer);
 	router->n_peers--;
+	router->n_own_peers -= peer->is_own;
+	send_peer_gone(router, peer);
 	free(peer);
 	return 0;
 }

@@ -78,6 +78,7 @@ struct peer {
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
+	bool is_own;			/* of our own process: the relay's (relay.h) */
 	struct wire_process process;	/* who it is to others; filled in when it is accepted */
 	struct process *shared;		/* detector.h; NULL: nobody watches the process */
 	enum peer_state state;

@@ -67,6 +67,9 @@ static int over(const struct quota_user *user, enum quota_kind kind, struct refu
 	case QUOTA_BYTES:
 		return refuse(refusal, -EDQUOT, "uid %u would have more than %llu bytes of segments: use smaller depths or "
 			      "payloads, or start zcp-router with a larger --max-bytes-per-uid", user->uid, limit);
+	case QUOTA_SENDS:
+		return refuse(refusal, -EDQUOT, "uid %u has %llu messages under way to the router already: wait for some, or open publishers",
+			      user->uid, limit);
 	default:
 		return refuse(refusal, -EDQUOT, "uid %u would have more than %llu descriptors open in the router: close some "
 			      "endpoints, or start zcp-router with a larger --max-fds-per-uid or RLIMIT_NOFILE (LimitNOFILE= of its unit)",

@@ -25,6 +25,7 @@ enum quota_kind {
 	QUOTA_CLAIMS,		/* of matches of an earlier router, that the user's endpoints make (claim.h) */
 	QUOTA_BYTES,		/* virtual size of segments */
 	QUOTA_FDS,		/* descriptors the router keeps open for this user */
+	QUOTA_SENDS,		/* messages that are on their way to the relay (send.h) */
 	QUOTA_KINDS,
 };
 

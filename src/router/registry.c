@@ -349,7 +349,7 @@ void registry_free_endpoint(struct registry *registry, struct endpoint *endpoint
 	assert(!endpoint->matches && !endpoint->claims);
 	if (endpoint->n_expected)
 		registry->n_expecting--;
-	growth_free(endpoint);
+	growth_drop_all(endpoint);
 	view_drop_endpoint(registry->view, endpoint->row);
 	leave_topic(registry, endpoint);
 	DL_DELETE2(node->endpoints, endpoint, node_prev, node_next);

@@ -29,6 +29,7 @@ struct claim;
 struct extra;
 struct outbox_entry;
 struct peer;
+struct relay_job;
 
 struct node {
 	uint64_t id;
@@ -51,6 +52,9 @@ struct node {
 	const struct node_page *page_map;	/* NULL until sealed */
 	uint64_t heartbeat;			/* the value at the last scan */
 	uint64_t heartbeat_changed_ns;		/* on the router's clock */
+
+	struct relay_job *sending;		/* a message that comes in parts; NULL: none, or it was refused (send.h) */
+	uint32_t send_request, send_left;	/* bytes of it that are still to come */
 
 	struct endpoint *endpoints;
 	uint32_t n_endpoints;

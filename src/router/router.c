@@ -35,6 +35,7 @@ void router_retire_node(struct router *router, struct node *node, const struct d
 	uint64_t id;
 
 	watch_forget(router, node);
+	send_forget(node);
 	watch_node_vanished(router, node, why);
 	while ((endpoint = node->endpoints)) {
 		match_leave(router, endpoint, why);
@@ -59,6 +60,7 @@ static int on_settle(void *context)
 		peer_disconnect(peer, peer->doom_cause, 0, NULL);
 	}
 	watch_pump(router);
+	send_settle(router);
 	return 0;
 }
 
@@ -126,7 +128,7 @@ static void scan_node(struct router *router, struct node *node, uint64_t now_ns,
 
 static void check_idle(struct router *router, uint64_t now_ns)
 {
-	if (router->n_peers || !router->idle_since_ns)
+	if (router->n_peers > router->n_own_peers || !router->idle_since_ns)
 		router->idle_since_ns = now_ns;
 	if (!router->options.exit_when_idle || now_ns - router->idle_since_ns < router->options.idle_ns)
 		return;
@@ -227,7 +229,10 @@ static int on_readable(void *context, struct loop_watch *watch)
 {
 	struct router *router = context;
 
-	detector_readable(&router->detector, watch);
+	if (watch == &router->sends.watch)
+		send_readable(router);
+	else
+		detector_readable(&router->detector, watch);
 	return 0;
 }
 
@@ -292,6 +297,7 @@ static void set_limits(struct router *router)
 	/* each match is claimed by two ends */
 	router->quota.limits[QUOTA_CLAIMS] = 2 * (uint64_t)options->max_matches_per_uid;
 	router->quota.limits[QUOTA_FDS] = options->max_fds_per_uid;
+	router->quota.limits[QUOTA_SENDS] = SEND_JOBS_PER_UID;
 }
 
 int router_open(struct router **routerp, const struct router_options *options, const char *socket_path)
@@ -305,6 +311,7 @@ int router_open(struct router **routerp, const struct router_options *options, c
 	}
 	router->options = *options;
 	router->view.reader_fd = -1;
+	router->sends.watch.fd = -1;
 	if (getrandom(&router->epoch, sizeof(router->epoch), GRND_NONBLOCK) != sizeof(router->epoch))
 		router->epoch = clock_now_ns();
 	set_limits(router);
@@ -329,6 +336,7 @@ struct router *router_close(struct router *router)
 {
 	if (!router)
 		return NULL;
+	send_close(router);
 	detector_close(&router->detector);
 	loop_close(router->loop);
 	view_close(&router->view);

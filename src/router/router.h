@@ -21,6 +21,7 @@
 #include "router/peer.h"
 #include "router/quota.h"
 #include "router/registry.h"
+#include "router/send.h"
 #include "router/view.h"
 
 #define ROUTER_STALL_NS 1000000000ull
@@ -55,8 +56,10 @@ struct router {
 	uint64_t epoch;
 	struct watch *watches;
 	unsigned int n_pumping;		/* watches that have not been told everything that existed */
+	struct sends sends;
 	struct peer *peers;
 	uint32_t n_peers;
+	uint32_t n_own_peers;		/* connections of this process: the relay's (relay.h) */
 	struct peer *doomed;
 	uint64_t last_tick_ns;
 	uint64_t idle_since_ns;

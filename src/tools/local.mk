@@ -14,6 +14,7 @@ zcp_SOURCES = \
 	src/tools/cmd-notify.c \
 	src/tools/cmd-pub.c \
 	src/tools/cmd-serve.c \
+	src/tools/cmd-send.c \
 	src/tools/cmd-sub.c \
 	src/tools/cmd-watch.c \
 	src/tools/input.c \

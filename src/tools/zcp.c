@@ -29,6 +29,7 @@ static const struct command commands[] = {
 	{ "serve", "answer requests by running a command for each", cmd_serve },
 	{ "notify", "say that something has happened", cmd_notify },
 	{ "listen", "print events as they happen", cmd_listen },
+	{ "send", "send one small message, published by the router", cmd_send },
 	{ "watch", "nodes and endpoints as they come and go, and why", cmd_watch },
 	{ "bench", "measure latency and throughput on this machine", cmd_bench },
 };

@@ -17,6 +17,7 @@ tool_tests = \
 	tests/integration/test-zcp-info.sh \
 	tests/integration/test-zcp-list.sh \
 	tests/integration/test-zcp-messages.sh \
+	tests/integration/test-zcp-send.sh \
 	tests/integration/test-zcp-usage.sh \
 	tests/integration/test-zcp-watch.sh
 
@@ -38,6 +39,7 @@ lib_tests = \
 	tests/integration/test-lib-growth \
 	tests/integration/test-lib-open \
 	tests/integration/test-lib-pubsub \
+	tests/integration/test-lib-send \
 	tests/integration/test-lib-threads \
 	tests/integration/test-lib-waitset \
 	tests/integration/test-lib-waitset-many \
@@ -47,8 +49,8 @@ lib_tests = \
 check_PROGRAMS += $(lib_tests)
 TESTS += $(lib_tests)
 
-TSAN_TESTS += tests/integration/test-lib-call tests/integration/test-lib-call-ends tests/integration/test-lib-threads tests/integration/test-lib-restart tests/integration/test-lib-watch
 TSAN_TESTS += tests/integration/test-lib-events tests/integration/test-lib-latest tests/integration/test-lib-waitset tests/integration/test-lib-waitset-many tests/integration/test-lib-waitset-members
+TSAN_TESTS += tests/integration/test-lib-call tests/integration/test-lib-call-ends tests/integration/test-lib-threads tests/integration/test-lib-restart tests/integration/test-lib-send tests/integration/test-lib-watch
 
 # The same suites with the router on epoll, and a router that io_uring is refused.
 dist_check_SCRIPTS += tests/integration/test-lib-on-epoll.sh
@@ -67,6 +69,10 @@ tests_integration_test_lib_growth_LDADD = $(LIB_TEST_LDADD)
 tests_integration_test_lib_pubsub_SOURCES = tests/integration/test-lib-pubsub.c tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_pubsub_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_pubsub_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_send_SOURCES = tests/integration/test-lib-send.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_send_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_send_LDADD = $(LIB_TEST_LDADD)
 
 tests_integration_test_lib_death_SOURCES = tests/integration/test-lib-death.c tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_death_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -137,6 +143,7 @@ router_tests = \
 	tests/integration/test-router-refused-uring \
 	tests/integration/test-router-protocol \
 	tests/integration/test-router-claims \
+	tests/integration/test-router-send \
 	tests/integration/test-router-watch \
 	tests/integration/test-router-reintroduce \
 	tests/integration/test-router-resume
@@ -193,6 +200,10 @@ tests_integration_test_router_resume_LDADD = $(ROUTER_TEST_LDADD)
 tests_integration_test_router_refused_uring_SOURCES = tests/integration/test-router-refused-uring.c $(ROUTER_HELPER)
 tests_integration_test_router_refused_uring_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_refused_uring_LDADD = $(ROUTER_TEST_LDADD)
+
+tests_integration_test_router_send_SOURCES = tests/integration/test-router-send.c $(ROUTER_HELPER)
+tests_integration_test_router_send_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_router_send_LDADD = $(ROUTER_TEST_LDADD)
 
 tests_integration_test_router_watch_SOURCES = tests/integration/test-router-watch.c $(ROUTER_HELPER)
 tests_integration_test_router_watch_CPPFLAGS = $(TEST_CPPFLAGS)

@@ -9,7 +9,7 @@ export ZCP_TEST_LOOP
 status=0
 skipped=0
 
-for suite in test-lib-call-ends test-lib-death test-lib-exit test-lib-lanes test-lib-pubsub test-lib-restart; do
+for suite in test-lib-call-ends test-lib-death test-lib-exit test-lib-lanes test-lib-pubsub test-lib-restart test-lib-send; do
 	echo "$suite on epoll"
 	"tests/integration/$suite"
 	case $? in

@@ -22,7 +22,7 @@ wrong "no command 'frobnicate'" help frobnicate
 wrong "unrecognized option '--fast'" --fast
 wrong "requires an argument" --socket
 wrong "path is empty" --socket ""
-for command in list info pub sub call serve notify listen bench; do
+for command in list info pub sub call serve notify listen send bench; do
 	wrong "zcp $command: unrecognized option '--no-such-option'" $command --no-such-option
 	wrong "path is empty" $command --socket ""
 done
@@ -47,6 +47,10 @@ done
 wrong "history wants a number" pub --history x a/b/c
 wrong "history wants a number" sub --history x a/b/c
 wrong "also 'y'" call a/b/c x y
+wrong "no topic" send
+wrong "SERVICE/INSTANCE/EVENT, not 'x'" send x
+wrong "also 'y'" send a/b/c x y
+wrong "expect wants a number.*'0'" send --expect 0 a/b/c x
 wrong "exclude each other" call --raw --json a/b/c x
 wrong "exclude each other" call --hex --json a/b/c x
 wrong "no command" serve a/b/c
@@ -72,10 +76,10 @@ wrong "exclude each other" pub --reliable --lossy a/b/c
 wrong "type: the name" pub --type "" --data x a/b/c
 
 run 0 "$zcp" --help
-for command in list info pub sub call serve notify listen bench; do
+for command in list info pub sub call serve notify listen send bench; do
 	grep -q "^  $command " "$dir/out" || fail "zcp --help does not mention $command"
 done
-for command in list info pub sub call serve notify listen bench; do
+for command in list info pub sub call serve notify listen send bench; do
 	run 0 "$zcp" $command --help
 	grep -q "^Usage: zcp $command" "$dir/out" || fail "zcp $command --help says nothing"
 	awk 'length > 100 { bad = 1 } END { exit bad }' "$dir/out" || fail "zcp $command --help: a line of over 100 columns"
@@ -90,7 +94,7 @@ run 0 "$zcp" --version
 grep -q '^zcp [0-9][0-9.]*$' "$dir/out" || fail "zcp --version: $(cat "$dir/out")"
 
 # the pages know the same options as --help
-for command in list info pub sub call serve notify listen; do
+for command in list info pub sub call serve notify listen send; do
 	"$zcp" $command --help | grep -o -e '^ *\(-[a-z], \)\?--[a-z-]*' | sed 's/.*--//' | sort >"$dir/in-help"
 	sed -n 's/\\-/-/g; s/^\.It \(.*\)/\1/p' "${top_srcdir:-.}/man/zcp-$command.1" | grep -o -e 'Fl -[a-z-]*' | sed 's/Fl -//' | sort >"$dir/in-page"
 	cmp -s "$dir/in-help" "$dir/in-page" || fail "zcp $command --help and its page differ: $(diff "$dir/in-help" "$dir/in-page")"

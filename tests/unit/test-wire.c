@@ -43,6 +43,9 @@ static const struct {
 	{ WIRE_SEGMENT_READY, 32, 0 },
 	{ WIRE_SEGMENT_SHARED, 48, 1 },
 	{ WIRE_SEGMENT_WITHDRAWN, 48, 0 },
+	{ WIRE_SEND, sizeof(struct wire_send), 0 },
+	{ WIRE_SEND_MORE, sizeof(struct wire_send_more), 0 },
+	{ WIRE_SENT, sizeof(struct wire_sent), 0 },
 };
 #define N_TABLE (sizeof(table) / sizeof(table[0]))
 
