@@ -209,6 +209,7 @@ START_TEST(many_topics)
 
 			snprintf((char *)buffer, 64, "%d to %d", k, i);
 			ck_assert_int_eq(ok(zcp_node_send(n, &topic, buffer, 64)), 1);
+			ck_assert_uint_le(atomic_load(&n->directory.header->n_endpoints), N + 32);
 		}
 	}
 	for (int i = 0; i < N; i++) {
