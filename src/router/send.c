@@ -84,25 +84,29 @@ static bool is_zero(const unsigned char *bytes, size_t n)
 	return true;
 }
 
+static int check_padding(const unsigned char *bytes, size_t room, size_t used, struct refusal *refusal)
+{
+	if (used >= room || is_zero(bytes + used, room - used))
+		return 0;
+	return violate(refusal, -EPROTO, "a part of a message to be sent has bytes behind its end");
+}
+
 /* The next part of what @node sends; without a job it was refused, and is passed over. */
-static int take_part(struct router *router, struct node *node, const unsigned char *bytes, size_t room, struct refusal *refusal)
+static void take_part(struct router *router, struct node *node, const unsigned char *bytes, size_t room)
 {
 	struct relay_job *job = node->sending;
 	size_t n = node->send_left < room ? node->send_left : room;
 
-	if (!is_zero(bytes + n, room - n))
-		return violate(refusal, -EPROTO, "a part of a message to be sent has bytes behind its end");
 	node->send_left -= (uint32_t)n;
 	if (!job)
-		return 0;
+		return;
 	memcpy(job->payload + job->n_have, bytes, n);
 	job->n_have += (uint32_t)n;
 	if (node->send_left)
-		return 0;
+		return;
 	node->sending = NULL;
 	job->since_ns = clock_now_ns();
 	DL_APPEND(router->sends.held, job);
-	return 0;
 }
 
 static int check_topic(const struct wire_topic *topic, struct refusal *refusal)
@@ -119,7 +123,6 @@ static int check_topic(const struct wire_topic *topic, struct refusal *refusal)
 int send_begin(struct peer *peer, const struct wire_send *message, struct refusal *refusal)
 {
 	struct node *node = peer->node;
-	struct refusal ignored;
 	int r = dispatch_need_request(&message->header, "SEND", refusal);
 
 	if (r)
@@ -130,27 +133,29 @@ int send_begin(struct peer *peer, const struct wire_send *message, struct refusa
 		return violate(refusal, -EPROTO, "SEND came before the rest of the last one: %u bytes are missing", node->send_left);
 	if (message->size > WIRE_SEND_MAX)
 		return violate(refusal, -EMSGSIZE, "SEND of %u bytes; the router takes up to %u", message->size, WIRE_SEND_MAX);
+	r = check_padding(message->bytes, sizeof(message->bytes), message->size, refusal);
+	if (r)
+		return r;
 	node->send_left = message->size;
 	node->send_request = message->header.request;
 	r = check_topic(&message->topic, refusal);
 	if (!r)
 		r = new_job(&node->sending, node, message, refusal);
-	if (!r)
-		return take_part(peer->router, node, message->bytes, sizeof(message->bytes), refusal);
-	if (take_part(peer->router, node, message->bytes, sizeof(message->bytes), &ignored)) {
-		*refusal = ignored;
-		return VIOLATION;
-	}
+	take_part(peer->router, node, message->bytes, sizeof(message->bytes));
 	return r;
 }
 
 int send_go_on(struct peer *peer, const struct wire_send_more *message, struct refusal *refusal)
 {
 	struct node *node = peer->node;
+	int r;
 
 	if (!node->send_left || message->header.request != node->send_request)
 		return violate(refusal, -EPROTO, "SEND_MORE does not belong to a SEND that is incomplete");
-	return take_part(peer->router, node, message->bytes, sizeof(message->bytes), refusal);
+	r = check_padding(message->bytes, sizeof(message->bytes), node->send_left, refusal);
+	if (!r)
+		take_part(peer->router, node, message->bytes, sizeof(message->bytes));
+	return r;
 }
 
 void send_forget(struct node *node)
@@ -171,30 +176,6 @@ void send_peer_gone(struct router *router, struct peer *peer)
 {
 	if (router->sends.peer == peer)
 		router->sends.peer = NULL;
-}
-
-static int start(struct router *router)
-{
-	struct sends *sends = &router->sends;
-	int fds[2], r;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
-		return -errno;
-	/* its end only: the loop's is to wait in the kernel */
-	fcntl(fds[0], F_SETFL, O_NONBLOCK);
-	r = relay_start(&sends->relay, fds[0]);
-	if (r < 0) {
-		fd_close(fds[1]);
-		return r;
-	}
-	r = loop_watch(router->loop, &sends->watch, relay_fd(sends->relay));
-	if (r < 0) {
-		fd_close(fds[1]);
-		free_jobs(relay_stop(sends->relay));
-		sends->relay = NULL;
-		return r;
-	}
-	return peer_accept(router, fds[1]);
 }
 
 /* It has ended, or shall. What it has not published waits for the next one. */
@@ -267,6 +248,32 @@ static bool hand_over(struct router *router)
 	return true;
 }
 
+static int start(struct router *router)
+{
+	struct sends *sends = &router->sends;
+	int fds[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	/* its end only: the loop's is to wait in the kernel */
+	fcntl(fds[0], F_SETFL, O_NONBLOCK);
+	r = relay_start(&sends->relay, fds[0]);
+	if (r < 0) {
+		fd_close(fds[1]);
+		return r;
+	}
+	r = loop_watch(router->loop, &sends->watch, relay_fd(sends->relay));
+	if (r < 0) {
+		fd_close(fds[1]);
+		free_jobs(relay_stop(sends->relay));
+		sends->relay = NULL;
+		return r;
+	}
+	/* before it can be turned away, and end for want of jobs */
+	hand_over(router);
+	return peer_accept(router, fds[1]);
+}
+
 void send_settle(struct router *router)
 {
 	struct sends *sends = &router->sends;
@@ -283,8 +290,6 @@ void send_settle(struct router *router)
 	r = start(router);
 	if (r < 0)
 		refuse_held(router, r);
-	else
-		hand_over(router);
 }
 
 void send_readable(struct router *router)
