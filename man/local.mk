@@ -24,6 +24,7 @@ dist_man_MANS += \
 	man/zcp.7 \
 	man/zcp_client_open.3 \
 	man/zcp_last_error.3 \
+	man/zcp_node_offer_fd.3 \
 	man/zcp_node_open.3 \
 	man/zcp_notifier_open.3 \
 	man/zcp_node_send.3 \
@@ -63,7 +64,9 @@ man3_links = \
 	man/links/zcp_node_dispatch.3 \
 	man/links/zcp_node_fd.3 \
 	man/links/zcp_node_id.3 \
+	man/links/zcp_node_take_fd.3 \
 	man/links/zcp_node_wait.3 \
+	man/links/zcp_node_withdraw_fd.3 \
 	man/links/zcp_notifier_close.3 \
 	man/links/zcp_notifier_id.3 \
 	man/links/zcp_notifier_listeners.3 \

@@ -110,6 +110,30 @@ int zcp_node_wait(zcp_node *node, int64_t timeout);
 /** The node's id at its router, kept when the router restarts; never reused. 0 before a node that waits for its router has joined. */
 uint64_t zcp_node_id(const zcp_node *node);
 
+/**
+ * Offer @fd - a file, a dma-buf, memory of one's own - to those who are connected with endpoints of this node. *token identifies
+ * it: send it along in the payload or user header of a message, a request or a response, and who gets that calls
+ * zcp_node_take_fd(). The node keeps a duplicate until zcp_node_withdraw_fd() or zcp_node_close(), also over a restart of the router; any
+ * number may take it, any number of times. The token is 64 random bits, and who knows it and is connected may take it. Never blocks.
+ *
+ * Errors: -EBADF not an open descriptor; -EMFILE; -ENOMEM; -EOWNERDEAD after fork.
+ */
+int zcp_node_offer_fd(zcp_node *node, int fd, uint64_t *token);
+
+/** No longer offer what has this token; who took it keeps it. -ENOENT: nothing is offered with it; -EOWNERDEAD after fork. */
+int zcp_node_withdraw_fd(zcp_node *node, uint64_t token);
+
+/**
+ * Take the descriptor that the node of @endpoint (zcp_sample.publisher, zcp_request.client, zcp_response.server) offers with @token.
+ * Returns a descriptor, close-on-exec, that is the caller's. Blocks for the router's answer, 5 s at most, and up to @timeout for the
+ * other node, whose thread sends it. What it is a descriptor of, only the other process knows: fstat(2) it, look for seals
+ * (F_GET_SEALS) before mapping it, and do not trust a file to be read without blocking.
+ *
+ * Errors: -ENOENT nothing is offered with that token, the node has ended, or is not connected with this one; -ETIMEDOUT;
+ * -EBUSY it does not read its messages; -EDQUOT, -ENOTCONN the router; -EMFILE; -ENOMEM; -EOWNERDEAD after fork.
+ */
+int zcp_node_take_fd(zcp_node *node, uint64_t endpoint, uint64_t token, int64_t timeout);
+
 /** Largest message of zcp_node_send() in bytes. */
 #define ZCP_SEND_MAX 65536
 

@@ -30,6 +30,7 @@ static const struct {
 	ROW(WIRE_WATCH_OPEN, wire_watch_open, 0),
 	ROW(WIRE_WATCH_CLOSE, wire_watch_close, 0),
 	ROW(WIRE_POOL_DRY, wire_pool_dry, 0),
+	ROW(WIRE_FD_TAKE, wire_fd_take, 0),
 	ROW(WIRE_SEGMENT_GROW, wire_segment_grow, 0),
 	ROW(WIRE_SEGMENT_RETURN, wire_segment_extra, 0),
 	ROW(WIRE_SEGMENT_RESUME, wire_segment_grow, 1),
@@ -53,6 +54,8 @@ static const struct {
 	ROW(WIRE_SEGMENT_READY, wire_segment_extra, 0),
 	ROW(WIRE_SEGMENT_SHARED, wire_segment_shared, 1),
 	ROW(WIRE_SEGMENT_WITHDRAWN, wire_segment_shared, 0),
+	ROW(WIRE_FD_CHANNEL, wire_fd_channel, 1),
+	ROW(WIRE_FD_WANTED, wire_fd_wanted, 1),
 	ROW(WIRE_SENT, wire_sent, 0),
 };
 

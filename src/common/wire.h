@@ -65,6 +65,13 @@
  *
  * A SEND that is refused is answered by ERROR at once; its SEND_MOREs follow all the same, and are passed over.
  *
+ * A node may offer descriptors of its own to those that get its messages. They do not pass through the router, which only
+ * makes the two a socket pair:
+ *
+ *	FD_TAKE (request r)             -->
+ *	                                <--   FD_CHANNEL (request r) + one end     to the one that offers: FD_WANTED + the other end
+ *	and there the descriptor comes, or the end: there is none with that token
+ *
  * A router that was restarted knows nothing. Its nodes come back and hand their segments over again; nothing that
  * was mapped before is mapped anew, and data flows all the time:
  *
@@ -121,6 +128,7 @@ enum wire_type {
 
 	WIRE_SEGMENT_GROW = 18,		/* a publisher wants an extra */
 	WIRE_SEGMENT_RETURN = 19,	/* and needs it no more */
+	WIRE_FD_TAKE = 21,		/* a descriptor that the node of an endpoint offers is wanted */
 	WIRE_SEGMENT_RESUME = 20,	/* fds: an extra of the endpoint that was resumed last (read-write, sealed) */
 
 	/* router -> node */
@@ -142,6 +150,8 @@ enum wire_type {
 	WIRE_SEGMENT_READY = 51,
 	WIRE_SEGMENT_SHARED = 52,	/* fds: an extra of a writer (read-only) */
 	WIRE_SEGMENT_WITHDRAWN = 53,
+	WIRE_FD_CHANNEL = 54,		/* fds: a socket on which it will come */
+	WIRE_FD_WANTED = 55,		/* fds: the other end of that socket, to send it on */
 };
 
 struct wire_header {
@@ -407,6 +417,25 @@ struct wire_segment_shared {
 };
 static_assert(sizeof(struct wire_segment_shared) == 48, "wire layout");
 
+struct wire_fd_take {
+	struct wire_header header;
+	uint64_t endpoint;		/* of the node that offers; matched with one of ours */
+	uint64_t token;			/* which descriptor: a random number that it has told us */
+};
+static_assert(sizeof(struct wire_fd_take) == 32, "wire layout");
+
+struct wire_fd_channel {
+	struct wire_header header;
+	uint64_t reserved;
+};
+static_assert(sizeof(struct wire_fd_channel) == 24, "wire layout");
+
+struct wire_fd_wanted {
+	struct wire_header header;	/* request 0 */
+	uint64_t token;
+};
+static_assert(sizeof(struct wire_fd_wanted) == 24, "wire layout");
+
 enum wire_cause {
 	WIRE_CAUSE_CLOSED = 1,		/* the endpoint or its node was closed by its owner */
 	WIRE_CAUSE_DIED = 2,		/* the node's process ended without saying goodbye */
@@ -593,6 +622,9 @@ union wire_message {
 	struct wire_segment_grown segment_grown;
 	struct wire_segment_extra segment_extra;
 	struct wire_segment_shared segment_shared;
+	struct wire_fd_take fd_take;
+	struct wire_fd_channel fd_channel;
+	struct wire_fd_wanted fd_wanted;
 	struct wire_send send;
 	struct wire_send_more send_more;
 	struct wire_sent sent;

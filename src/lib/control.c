@@ -22,6 +22,7 @@
 #include "common/message.h"
 #include "lib/endpoint.h"
 #include "lib/error.h"
+#include "lib/handover.h"
 #include "lib/lane-growth.h"
 #include "lib/rejoin.h"
 #include "lib/watch.h"
@@ -207,6 +208,7 @@ static void handle(struct zcp_node *node, union wire_message *m, int fds[WIRE_FD
 	case WIRE_SEGMENT_GROWN:
 	case WIRE_SEGMENT_READY:
 	case WIRE_SENT:
+	case WIRE_FD_CHANNEL:
 		handle_answer(node, m, fds, r);
 		break;
 	case WIRE_ERROR:
@@ -237,6 +239,9 @@ static void handle(struct zcp_node *node, union wire_message *m, int fds[WIRE_FD
 	case WIRE_SEGMENT_SHARED:
 	case WIRE_SEGMENT_WITHDRAWN:
 		lane_extra_news(node, &m->segment_shared, fds, r);
+		break;
+	case WIRE_FD_WANTED:
+		handover_wanted(node, &m->fd_wanted, fds);
 		break;
 	case WIRE_WATCH_EVENT:
 		watch_handle(node, &m->watch_event);

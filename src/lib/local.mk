@@ -28,6 +28,8 @@ libzcp_lib_la_SOURCES = \
 	src/lib/fork.h \
 	src/lib/growth.c \
 	src/lib/growth.h \
+	src/lib/handover.c \
+	src/lib/handover.h \
 	src/lib/lane.c \
 	src/lib/latest.c \
 	src/lib/listener.c \

@@ -23,6 +23,7 @@
 #include "lib/doorbell.h"
 #include "lib/endpoint.h"
 #include "lib/error.h"
+#include "lib/handover.h"
 #include "lib/rejoin.h"
 #include "lib/router-path.h"
 #include "lib/waitset.h"
@@ -232,6 +233,7 @@ void zcp_node_close(struct zcp_node *node)
 	if (!forked_since(node->fork_generation))
 		waitset_node_closed(node);
 	watch_close_all(node);
+	handover_close_all(node);
 	if (forked_since(node->fork_generation)) {
 		close_in_child(node);
 		return;

@@ -90,6 +90,7 @@ struct zcp_node {
 	struct grave *graves;
 	uint32_t n_ticking;		/* endpoints that wait for time to pass */
 	struct zcp_watch *watches;
+	struct offer *offers;		/* uthash by token; handover.c */
 	struct waitset_entry *waiters;	/* wait sets that dispatch it */
 	char router_text[WIRE_TEXT_BYTES];	/* what the router said before it hung up */
 

@@ -19,6 +19,7 @@
 #include "router/claim.h"
 #include "router/dispatch.h"
 #include "router/growth.h"
+#include "router/handover.h"
 #include "router/introduce.h"
 #include "router/log.h"
 #include "router/match.h"
@@ -378,6 +379,8 @@ int router_dispatch(struct peer *peer, const union wire_message *message, int fd
 		return send_go_on(peer, &message->send_more, refusal);
 	case WIRE_POOL_DRY:
 		return on_pool_dry(peer, &message->pool_dry, refusal);
+	case WIRE_FD_TAKE:
+		return handover_take(peer, &message->fd_take, refusal);
 	case WIRE_SEGMENT_GROW:
 		return growth_grow(peer, &message->segment_grow, refusal);
 	case WIRE_SEGMENT_RETURN:

@@ -15,6 +15,8 @@ libzcp_router_la_SOURCES = \
 	src/router/dispatch.h \
 	src/router/growth.c \
 	src/router/growth.h \
+	src/router/handover.c \
+	src/router/handover.h \
 	src/router/introduce.c \
 	src/router/introduce.h \
 	src/router/exit-bpf.c \

@@ -184,6 +184,27 @@ int segment_adopt(struct segment **segmentp, struct view *view, struct quota_use
 	return 0;
 }
 
+int segment_wrap(struct segment **segmentp, struct quota_user *user, int *fd, struct refusal *refusal)
+{
+	struct segment *segment;
+	int r = quota_charge(user, QUOTA_FDS, 1, refusal);
+
+	if (r)
+		return r;
+	segment = calloc(1, sizeof(*segment));
+	if (!segment) {
+		quota_release(user, QUOTA_FDS, 1);
+		return refuse(refusal, -ENOMEM, "out of memory");
+	}
+	segment->refs = 1;
+	segment->rw = fd_take(fd);
+	segment->ro = segment->doorbell = -1;
+	segment->user = quota_ref(user);
+	segment->n_fds = 1;
+	*segmentp = segment;
+	return 0;
+}
+
 struct segment *segment_ref(struct segment *segment)
 {
 	segment->refs++;
@@ -201,7 +222,8 @@ struct segment *segment_unref(struct segment *segment)
 	quota_release(segment->user, QUOTA_BYTES, segment->bytes);
 	quota_release(segment->user, QUOTA_FDS, segment->n_fds);
 	quota_put(segment->user);
-	view_count_segment(segment->view, segment->bytes, false);
+	if (segment->view)
+		view_count_segment(segment->view, segment->bytes, false);
 	free(segment);
 	return NULL;
 }

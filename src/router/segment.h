@@ -48,6 +48,12 @@ int segment_new(struct segment **segment, struct view *view, struct quota_user *
 		const char *label, enum segment_pages pages, bool with_doorbell, struct refusal *refusal);
 
 /*
+ * Not one at all, but a socket that is to be sent to a node as if it were one (handover.h): it takes *@fd over. 0, or REFUSED
+ * (-EDQUOT, -ENOMEM).
+ */
+int segment_wrap(struct segment **segment, struct quota_user *user, int *fd, struct refusal *refusal);
+
+/*
  * One that a node brings back from another router: @fds[0], which must be what a router of our user made with @label, and
  * @fds[1], its doorbell, if @with_doorbell. They become its own if it succeeds. 0, or REFUSED (also -EPERM: not what it claims to be).
  */

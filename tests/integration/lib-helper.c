@@ -2,6 +2,7 @@
 /* See lib-helper.h. */
 #include "lib-helper.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -256,4 +257,19 @@ void process_kill(pid_t pid)
 
 	ck_assert_ok(kill(pid, SIGKILL));
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+}
+
+int process_fds(pid_t pid)
+{
+	char path[64];
+	int count = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	ck_assert_ptr_nonnull(dir);
+	for (struct dirent *e; (e = readdir(dir));)
+		count += e->d_name[0] != '.';
+	closedir(dir);
+	return count;
 }

@@ -81,5 +81,7 @@ pid_t process_start(void (*function)(struct stage *stage), struct stage *stage);
 /* It must end with status 0. */
 void process_expect_success(pid_t pid);
 void process_kill(pid_t pid);
+/* How many descriptors it has open. */
+int process_fds(pid_t pid);
 
 #endif

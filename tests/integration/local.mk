@@ -33,6 +33,7 @@ lib_tests = \
 	tests/integration/test-lib-call-hostile \
 	tests/integration/test-lib-events \
 	tests/integration/test-lib-exit \
+	tests/integration/test-lib-handover \
 	tests/integration/test-lib-lanes \
 	tests/integration/test-lib-latest \
 	tests/integration/test-lib-restart \
@@ -49,7 +50,7 @@ lib_tests = \
 check_PROGRAMS += $(lib_tests)
 TESTS += $(lib_tests)
 
-TSAN_TESTS += tests/integration/test-lib-events tests/integration/test-lib-latest tests/integration/test-lib-waitset tests/integration/test-lib-waitset-many tests/integration/test-lib-waitset-members
+TSAN_TESTS += tests/integration/test-lib-events tests/integration/test-lib-handover tests/integration/test-lib-latest tests/integration/test-lib-waitset tests/integration/test-lib-waitset-many tests/integration/test-lib-waitset-members
 TSAN_TESTS += tests/integration/test-lib-call tests/integration/test-lib-call-ends tests/integration/test-lib-threads tests/integration/test-lib-restart tests/integration/test-lib-send tests/integration/test-lib-watch
 
 # The same suites with the router on epoll, and a router that io_uring is refused.
@@ -97,6 +98,10 @@ tests_integration_test_lib_events_LDADD = $(LIB_TEST_LDADD)
 tests_integration_test_lib_latest_SOURCES = tests/integration/test-lib-latest.c $(WAITSET_HELPER)
 tests_integration_test_lib_latest_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_latest_LDADD = $(LIB_TEST_LDADD)
+
+tests_integration_test_lib_handover_SOURCES = tests/integration/test-lib-handover.c tests/integration/call-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_handover_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_lib_handover_LDADD = $(LIB_TEST_LDADD)
 
 tests_integration_test_lib_exit_SOURCES = tests/integration/test-lib-exit.c tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_exit_CPPFLAGS = $(TEST_CPPFLAGS)

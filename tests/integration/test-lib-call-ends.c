@@ -5,7 +5,6 @@
  */
 #include "call-helper.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,21 +16,6 @@
 #define GO 1
 #define STOP 2
 #define COUNT 3
-
-static int fds_of(pid_t pid)
-{
-	char path[64];
-	int count = 0;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	dir = opendir(path);
-	ck_assert_ptr_nonnull(dir);
-	for (struct dirent *e; (e = readdir(dir));)
-		count += e->d_name[0] != '.';
-	closedir(dir);
-	return count;
-}
 
 /* What the router has, seen by @n, which is there anyway. */
 static bool has_rows(const zcp_node *n, uint32_t nodes, uint32_t endpoints, uint32_t matches)
@@ -219,9 +203,9 @@ START_TEST(client_ends)
 	pid = process_start(ask_and_end, stage);
 	node = lib_node("server");
 	ck_assert_within(has_rows(node, 2, 1, 0), DEADLINE_MS);
-	fds = fds_of(lib_router);
+	fds = process_fds(lib_router);
 	server = open_server(node, NULL);
-	own_fds = fds_of(getpid());
+	own_fds = process_fds(getpid());
 	for (int i = 0; i < 4; i++)
 		take_request(server, &request[i]);
 	ok(zcp_request_reply(&request[0], "1", 1));
@@ -247,8 +231,8 @@ START_TEST(client_ends)
 	ck_assert_within(has_rows(node, 1, 2, 0), DEADLINE_MS);
 	zcp_server_close(server);
 	ck_assert_within(has_rows(node, 1, 0, 0), DEADLINE_MS);
-	ck_assert_within(fds_of(lib_router) < fds, DEADLINE_MS);
-	ck_assert_int_lt(fds_of(getpid()), own_fds);
+	ck_assert_within(process_fds(lib_router) < fds, DEADLINE_MS);
+	ck_assert_int_lt(process_fds(getpid()), own_fds);
 	zcp_node_close(node);
 	lib_router_stop(SIGTERM);
 }
@@ -266,10 +250,10 @@ START_TEST(held_beyond_close)
 	uint64_t id;
 
 	lib_router_start();
-	before = fds_of(getpid());
+	before = process_fds(getpid());
 	n = lib_node("server");
 	m = lib_node("client");
-	fds = fds_of(getpid());
+	fds = process_fds(getpid());
 	server = open_server(n, NULL);
 	client = open_client(m, NULL);
 	for (int i = 0; i < 2; i++)
@@ -291,8 +275,8 @@ START_TEST(held_beyond_close)
 	ck_assert_mem_eq(request[1].data, "question", 8);
 	zcp_request_release(&request[1]);
 	zcp_request_release(&request[0]);
-	ck_assert_int_lt(fds_of(getpid()), fds);
-	ck_assert_within(fds_of(getpid()) == before, DEADLINE_MS);
+	ck_assert_int_lt(process_fds(getpid()), fds);
+	ck_assert_within(process_fds(getpid()) == before, DEADLINE_MS);
 	lib_router_stop(SIGTERM);
 }
 END_TEST
@@ -313,13 +297,13 @@ START_TEST(forked)
 	pid_t pid;
 
 	lib_router_start();
-	before = fds_of(getpid());
+	before = process_fds(getpid());
 	n = lib_node("n");
 	server = open_server(n, NULL);
 	client = open_client(n, NULL);
 	ok(zcp_client_send(client, "q", 1, &id));
 	take_request(server, &request);
-	fds = fds_of(getpid());
+	fds = process_fds(getpid());
 	pid = fork();
 	ck_assert_ok(pid);
 	if (!pid) {
@@ -341,11 +325,11 @@ START_TEST(forked)
 		zcp_client_close(client);
 		zcp_server_close(server);
 		zcp_node_close(n);
-		ck_assert_int_eq(fds_of(getpid()), before);
+		ck_assert_int_eq(process_fds(getpid()), before);
 		_exit(0);
 	}
 	process_expect_success(pid);
-	ck_assert_int_eq(fds_of(getpid()), fds);
+	ck_assert_int_eq(process_fds(getpid()), fds);
 	ok(zcp_request_reply(&request, "a", 1));
 	zcp_request_release(&request);
 	take_response(client, &response);

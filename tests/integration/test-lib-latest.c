@@ -207,10 +207,10 @@ START_TEST(overrun_all_the_time)
 	int r;
 
 	lib_router_start();
-	n = lib_node("n");
-	s = reader(n);
 	atomic_store(&stage->at[0], (uint64_t)_i);
 	pid = process_start(publish_for_ever, stage);
+	n = lib_node("n");
+	s = reader(n);
 	for (int round = 0; round < 20000;) {
 		before = atomic_load(&stage->at[1]);
 		r = zcp_subscriber_latest(s, &sample);
