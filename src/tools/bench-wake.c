@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench-wake.c - from publish to a sleeping subscriber that runs
+ * bench-wake.c - from publish to a sleeping subscriber that runs, and from notify to a sleeping listener
  *
- * Side 1 sleeps in zcp_subscriber_wait(); side 0 waits until it surely does and its cpu is idle, looks at the
- * clock, publishes, looks again; side 1 looks when it comes back from the wait. Two figures: how long until the
+ * Side 1 sleeps in zcp_subscriber_wait(), or zcp_listener_wait(); side 0 waits until it surely does and its cpu is idle, looks at the
+ * clock, publishes (notifies), looks again; side 1 looks when it comes back from the wait. Two figures: how long until the
  * sleeper runs, and what the publisher paid for waking it (a publish to a subscriber that is awake takes some
  * nanoseconds, see `fanout`).
  *
@@ -33,9 +33,22 @@ struct wake_shared {
 	alignas(128) _Atomic uint64_t going;	/* side 1: about to sleep for round n */
 	alignas(128) _Atomic uint64_t woken;	/* side 1: ran in round n at `at` */
 	_Atomic uint64_t at;
-	struct wake_run value[BENCH_RUNS_MAX], floor[BENCH_RUNS_MAX];
-	struct bench_hist hist, floor_hist;
+	struct wake_run value[BENCH_RUNS_MAX], event[BENCH_RUNS_MAX], floor[BENCH_RUNS_MAX];
+	struct bench_hist hist, event_hist, floor_hist;
 };
+
+/* What one side has of one leg: both NULL for the eventfd. */
+struct waker {
+	zcp_publisher *publisher;
+	zcp_notifier *notifier;
+};
+
+struct sleeper {
+	zcp_subscriber *subscriber;
+	zcp_listener *listener;
+};
+
+#define WAKE_EVENT 77	/* of 256, all of which the listener has asked for */
 
 struct wake_arg {
 	struct wake_shared *shared;
@@ -64,11 +77,16 @@ static void spin_ns(uint64_t ns)
 
 /* ---- side 0 ------------------------------------------------------------------------------------------------------ */
 
-static int ring_once(struct worker *w, int fd, zcp_publisher *publisher, uint64_t n)
+static int ring_once(struct worker *w, int fd, const struct waker *by, uint64_t n)
 {
+	zcp_publisher *publisher = by->publisher;
 	void *payload;
 	int r;
 
+	if (by->notifier) {
+		r = zcp_notifier_notify(by->notifier, WAKE_EVENT);
+		return r < 0 ? worker_fail_zcp(w, "zcp_notifier_notify", r) : 0;
+	}
 	if (!publisher)
 		return write(fd, &(uint64_t){ 1 }, 8) == 8 ? 0 : worker_fail(w, "write to an eventfd: %s", strerror(errno));
 	r = zcp_publisher_loan(publisher, 64, &payload);
@@ -79,8 +97,7 @@ static int ring_once(struct worker *w, int fd, zcp_publisher *publisher, uint64_
 	return r < 0 ? worker_fail_zcp(w, "zcp_publisher_publish", r) : 0;
 }
 
-/* One leg: the eventfd where @publisher is NULL. */
-static int ring_leg(struct worker *w, const struct wake_arg *a, zcp_publisher *publisher, uint64_t *n, struct wake_run *run, struct bench_hist *hist)
+static int ring_leg(struct worker *w, const struct wake_arg *a, const struct waker *by, uint64_t *n, struct wake_run *run, struct bench_hist *hist)
 {
 	_cleanup_free_ double *wake = calloc(a->rounds, sizeof(*wake)), *ring = calloc(a->rounds, sizeof(*ring));
 	struct wake_shared *shared = a->shared;
@@ -95,7 +112,7 @@ static int ring_leg(struct worker *w, const struct wake_arg *a, zcp_publisher *p
 			return -1;
 		spin_ns(FALL_ASLEEP_NS);
 		start = worker_ticks(w);
-		if (ring_once(w, a->fd, publisher, *n))
+		if (ring_once(w, a->fd, by, *n))
 			return -1;
 		end = worker_ticks(w);
 		if (await(w, &shared->woken, *n))
@@ -110,20 +127,35 @@ static int ring_leg(struct worker *w, const struct wake_arg *a, zcp_publisher *p
 	return 0;
 }
 
+static const struct zcp_topic event_topic = { "bench", "wake", "event" };
+
+static int open_notifier(struct worker *w, zcp_node *node, zcp_notifier **notifier)
+{
+	int r = zcp_notifier_open(notifier, node, &event_topic, NULL);
+
+	if (r < 0)
+		return worker_fail_zcp(w, "zcp_notifier_open", r);
+	r = zcp_notifier_wait(*notifier, 1, BENCH_WAIT_NS);
+	return r < 0 ? worker_fail_zcp(w, "zcp_notifier_wait", r) : 0;
+}
+
 static int ring_side(struct worker *w, void *arg)
 {
 	struct zcp_publisher_options options = { .sz = sizeof(options), .payload_max = 64 };
+	struct waker none = { 0 }, publisher = { 0 }, notifier = { 0 };
 	struct wake_arg *a = arg;
-	zcp_publisher *publisher;
 	zcp_node *node;
 	uint64_t n = 0;
 
-	if (worker_node(w, &node) || worker_publisher(w, node, "wake", &options, &publisher) || worker_connected(w, publisher, 1))
+	if (worker_node(w, &node) || worker_publisher(w, node, "wake", &options, &publisher.publisher) ||
+	    worker_connected(w, publisher.publisher, 1) || open_notifier(w, node, &notifier.notifier))
 		return -1;
 	for (int run = 0; run < w->bench->runs; run++) {
-		if (worker_meet(w) || ring_leg(w, a, NULL, &n, &a->shared->floor[run], &a->shared->floor_hist))
+		if (worker_meet(w) || ring_leg(w, a, &none, &n, &a->shared->floor[run], &a->shared->floor_hist))
 			return -1;
-		if (worker_meet(w) || ring_leg(w, a, publisher, &n, &a->shared->value[run], &a->shared->hist))
+		if (worker_meet(w) || ring_leg(w, a, &publisher, &n, &a->shared->value[run], &a->shared->hist))
+			return -1;
+		if (worker_meet(w) || ring_leg(w, a, &notifier, &n, &a->shared->event[run], &a->shared->event_hist))
 			return -1;
 	}
 	if (worker_meet(w))
@@ -134,14 +166,18 @@ static int ring_side(struct worker *w, void *arg)
 
 /* ---- side 1 ------------------------------------------------------------------------------------------------------ */
 
-static int wait_once(struct worker *w, int fd, zcp_subscriber *subscriber)
+static int wait_once(struct worker *w, int fd, const struct sleeper *on)
 {
 	uint64_t count;
 	int r;
 
-	if (!subscriber)
+	if (on->listener) {
+		r = zcp_listener_wait(on->listener, BENCH_WAIT_NS);
+		return r < 0 ? worker_fail_zcp(w, "zcp_listener_wait", r) : 0;
+	}
+	if (!on->subscriber)
 		return read(fd, &count, sizeof(count)) == sizeof(count) ? 0 : worker_fail(w, "read of an eventfd: %s", strerror(errno));
-	r = zcp_subscriber_wait(subscriber, BENCH_WAIT_NS);
+	r = zcp_subscriber_wait(on->subscriber, BENCH_WAIT_NS);
 	return r < 0 ? worker_fail_zcp(w, "zcp_subscriber_wait", r) : 0;
 }
 
@@ -161,7 +197,18 @@ static int take_one(struct worker *w, zcp_subscriber *subscriber, uint64_t n)
 	return wrong ? worker_fail(w, "a message was garbled") : 0;
 }
 
-static int sleep_leg(struct worker *w, const struct wake_arg *a, zcp_subscriber *subscriber, uint64_t *n)
+static int take_event(struct worker *w, zcp_listener *listener)
+{
+	uint64_t count;
+	uint32_t id;
+	int r = zcp_listener_take(listener, &id, &count);
+
+	if (r < 0)
+		return worker_fail_zcp(w, "zcp_listener_take after zcp_listener_wait", r);
+	return id != WAKE_EVENT || count != 1 ? worker_fail(w, "event %u came %llu times", id, (unsigned long long)count) : 0;
+}
+
+static int sleep_leg(struct worker *w, const struct wake_arg *a, const struct sleeper *on, uint64_t *n)
 {
 	struct wake_shared *shared = a->shared;
 
@@ -170,12 +217,14 @@ static int sleep_leg(struct worker *w, const struct wake_arg *a, zcp_subscriber 
 
 		++*n;
 		atomic_store_explicit(&shared->going, *n, memory_order_release);
-		if (wait_once(w, a->fd, subscriber))
+		if (wait_once(w, a->fd, on))
 			return -1;
 		at = worker_ticks(w);
 		atomic_store_explicit(&shared->at, at, memory_order_relaxed);
 		atomic_store_explicit(&shared->woken, *n, memory_order_release);
-		if (subscriber && take_one(w, subscriber, *n))
+		if (on->subscriber && take_one(w, on->subscriber, *n))
+			return -1;
+		if (on->listener && take_event(w, on->listener))
 			return -1;
 	}
 	return 0;
@@ -183,15 +232,20 @@ static int sleep_leg(struct worker *w, const struct wake_arg *a, zcp_subscriber 
 
 static int sleep_side(struct worker *w, void *arg)
 {
+	struct sleeper none = { 0 }, subscriber = { 0 }, listener = { 0 };
 	struct wake_arg *a = arg;
-	zcp_subscriber *subscriber;
 	zcp_node *node;
 	uint64_t n = 0;
+	int r;
 
-	if (worker_node(w, &node) || worker_subscriber(w, node, "wake", NULL, &subscriber))
+	if (worker_node(w, &node) || worker_subscriber(w, node, "wake", NULL, &subscriber.subscriber))
 		return -1;
+	r = zcp_listener_open(&listener.listener, node, &event_topic, NULL);
+	if (r < 0)
+		return worker_fail_zcp(w, "zcp_listener_open", r);
 	for (int run = 0; run < w->bench->runs; run++)
-		if (worker_meet(w) || sleep_leg(w, a, NULL, &n) || worker_meet(w) || sleep_leg(w, a, subscriber, &n))
+		if (worker_meet(w) || sleep_leg(w, a, &none, &n) || worker_meet(w) || sleep_leg(w, a, &subscriber, &n) ||
+		    worker_meet(w) || sleep_leg(w, a, &listener, &n))
 			return -1;
 	if (worker_meet(w))
 		return -1;
@@ -201,26 +255,38 @@ static int sleep_side(struct worker *w, void *arg)
 
 /* ---- in the parent ----------------------------------------------------------------------------------------------- */
 
-static void report(struct bench *b, const struct wake_shared *shared)
+static void report_leg(struct bench *b, const char *names[2], double target, const struct wake_run *runs, const struct bench_hist *hist,
+		       const struct wake_shared *shared)
 {
-	struct bench_row wake = { .section = "wake", .name = "publish to woken subscriber", .unit = BENCH_NS, .target = 1.5, .n = b->runs };
-	struct bench_row ring = { .section = "wake", .name = "publish that must ring", .unit = BENCH_NS, .target = 1.5, .n = b->runs };
+	struct bench_row wake = { .section = "wake", .unit = BENCH_NS, .target = target, .n = b->runs };
+	struct bench_row ring = { .section = "wake", .unit = BENCH_NS, .target = 1.5, .n = b->runs };
 
+	snprintf(wake.name, sizeof(wake.name), "%s", names[0]);
+	snprintf(ring.name, sizeof(ring.name), "%s", names[1]);
 	for (int i = 0; i < b->runs; i++) {
-		wake.value[i] = shared->value[i].wake * b->ns_per_tick;
+		wake.value[i] = runs[i].wake * b->ns_per_tick;
 		wake.floor[i] = shared->floor[i].wake * b->ns_per_tick;
-		ring.value[i] = shared->value[i].ring * b->ns_per_tick;
+		ring.value[i] = runs[i].ring * b->ns_per_tick;
 		ring.floor[i] = shared->floor[i].ring * b->ns_per_tick;
 	}
 	for (int i = 0; i < 2; i++) {
 		double percent = i ? 99 : 50;
 
-		bench_row_extra(&wake, i ? "p99_ns" : "p50_ns", (double)bench_hist_percentile(&shared->hist, percent) * b->ns_per_tick);
+		bench_row_extra(&wake, i ? "p99_ns" : "p50_ns", (double)bench_hist_percentile(hist, percent) * b->ns_per_tick);
 		bench_row_extra(&wake, i ? "floor_p99_ns" : "floor_p50_ns", (double)bench_hist_percentile(&shared->floor_hist, percent) * b->ns_per_tick);
 	}
-	snprintf(wake.note, sizeof(wake.note), "p99 %.0f us", (double)bench_hist_percentile(&shared->hist, 99) * b->ns_per_tick / 1e3);
+	snprintf(wake.note, sizeof(wake.note), "p99 %.0f us", (double)bench_hist_percentile(hist, 99) * b->ns_per_tick / 1e3);
 	bench_report_row(b, &wake);
 	bench_report_row(b, &ring);
+}
+
+static void report(struct bench *b, const struct wake_shared *shared)
+{
+	const char *messages[2] = { "publish to woken subscriber", "publish that must ring" };
+	const char *events[2] = { "notify to woken listener", "notify that must ring" };
+
+	report_leg(b, messages, 1.5, shared->value, &shared->hist, shared);
+	report_leg(b, events, 1.15, shared->event, &shared->event_hist, shared);
 }
 
 int bench_wake(struct bench *b)

@@ -75,7 +75,7 @@ for row in rows["exit"]:
     assert row["name"] != "heartbeat" or row["value"] > 2.5e9, row
 for section, name in (("latency", "64 B inline, polling"), ("latency", "64 B inline, blocking"), ("latency", "64 B chunk, polling"),
                       ("throughput", "64 B inline"), ("throughput", "64 B chunk, batches of 32"), ("fanout", "publish, 256 subscribers"),
-                      ("wake", "publish to woken subscriber"), ("call", "64 B, polling"), ("call", "1 MiB loan, polling"), ("call", "64 B, blocking"),
+                      ("wake", "publish to woken subscriber"), ("wake", "notify to woken listener"), ("call", "64 B, polling"), ("call", "1 MiB loan, polling"), ("call", "64 B, blocking"),
                       ("join", "node open"), ("exit", "all detectors"), ("exit", "pidfd"), ("exit", "socket"),
                       ("exit", "heartbeat"), ("exit", "  p99"), ("memory", "publisher and its node")):
     assert name in names[section], (section, name, names)
