@@ -7,6 +7,7 @@ example_programs = \
 	src/examples/event-loop \
 	src/examples/hello-pub \
 	src/examples/hello-sub \
+	src/examples/latest-value \
 	src/examples/telemetry \
 	src/examples/telemetry-view \
 	src/examples/video-frames \
@@ -30,6 +31,9 @@ src_examples_hello_pub_LDADD = libzcp.la
 
 src_examples_hello_sub_SOURCES = src/examples/hello-sub.c
 src_examples_hello_sub_LDADD = libzcp.la
+
+src_examples_latest_value_SOURCES = src/examples/latest-value.c
+src_examples_latest_value_LDADD = libzcp.la -lm
 
 src_examples_telemetry_SOURCES = src/examples/telemetry.c src/examples/telemetry.h
 src_examples_telemetry_LDADD = libzcp.la

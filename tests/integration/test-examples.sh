@@ -67,6 +67,20 @@ ends 5 $telemetry
 [ $status -eq 0 ] || fail "telemetry ended by SIGINT: status $status"
 run 2 "$examples/telemetry" --rate 0
 
+# latest-value: what is shown is newer each time, and laps add up; it waits for the first value
+background show "$examples/latest-value" show 3
+show=$pid
+wait_for 10 endpoints subscriber 1 || fail "latest-value does not wait for a value"
+background move "$examples/latest-value" move
+move=$pid
+ends 20 $show
+[ $status -eq 0 ] || fail "latest-value show: status $status: $(cat "$dir/show.err")"
+[ "$(grep -c '^step  *[0-9]*  x *-*[01]\.[0-9]*  y *-*[01]\.[0-9]*  laps [0-9]*$' "$dir/show.out")" -eq 3 ] || fail "latest-value show: $(cat "$dir/show.out")"
+awk '$2 < last { exit 1 } { last = $2 }' "$dir/show.out" || fail "latest-value went back: $(cat "$dir/show.out")"
+kill -TERM $move
+ends 5 $move
+run 2 "$examples/latest-value"
+
 # calculator: nobody there yet, then each kind of answer, also for a client that knows no types
 background early "$examples/calculator" 2 x 21
 early=$pid
