@@ -80,6 +80,10 @@ struct world {
 	zcp_server *server;		/* one of the two on `node`, the other one on `other` */
 	zcp_client *client;
 	bool server_is_here;
+	zcp_notifier *notifier;		/* likewise */
+	zcp_listener *listener;
+	bool notifier_is_here;
+	uint64_t token, offerer;	/* of a descriptor that `other` offers */
 	struct zcp_request request;
 	struct zcp_response response;
 	uint64_t id;
@@ -171,6 +175,8 @@ static void close_world(struct world *w)
 	zcp_watch_close(w->watch);
 	zcp_client_close(w->client);
 	zcp_server_close(w->server);
+	zcp_notifier_close(w->notifier);
+	zcp_listener_close(w->listener);
 	zcp_publisher_close(w->publisher);
 	zcp_subscriber_close(w->subscriber);
 	zcp_publisher_close(w->other_publisher);
@@ -196,6 +202,8 @@ static int node_close(struct world *w)
 	w->subscriber = NULL;
 	w->server = w->server_is_here ? NULL : w->server;
 	w->client = w->server_is_here ? w->client : NULL;
+	w->notifier = w->notifier_is_here ? NULL : w->notifier;
+	w->listener = w->notifier_is_here ? w->listener : NULL;
 	return 0;
 }
 
@@ -859,6 +867,198 @@ static void check_calls(struct world *w)
 	}
 }
 
+/* ---- events: the notifier on the node under test, or the listener -------------------------------------------------- */
+
+static int notifier_open(struct world *w)
+{
+	return zcp_notifier_open(&w->notifier, w->notifier_is_here ? w->node : w->other, &lib_topic, NULL);
+}
+
+static int listener_open(struct world *w)
+{
+	return zcp_listener_open(&w->listener, w->notifier_is_here ? w->other : w->node, &lib_topic, NULL);
+}
+
+static int open_notifier_here(struct world *w)
+{
+	w->notifier_is_here = true;
+	return notifier_open(w);
+}
+
+static void settle_events(struct world *w)
+{
+	ck_assert_within((dispatch(w), zcp_notifier_listeners(w->notifier) == 1 && zcp_listener_notifiers(w->listener) == 1), DEADLINE_MS);
+}
+
+static void listener_there(struct world *w)
+{
+	open_both_nodes(w);
+	w->notifier_is_here = true;
+	ok(listener_open(w));
+}
+
+static void notifier_there(struct world *w)
+{
+	open_both_nodes(w);
+	ok(notifier_open(w));
+}
+
+static void connected_notifier(struct world *w)
+{
+	listener_there(w);
+	ok(notifier_open(w));
+	settle_events(w);
+}
+
+static void connected_listener(struct world *w)
+{
+	notifier_there(w);
+	ok(listener_open(w));
+	settle_events(w);
+}
+
+static void notified(struct world *w)
+{
+	connected_listener(w);
+	ok(zcp_notifier_notify(w->notifier, 3));
+}
+
+static int notifier_notify(struct world *w)
+{
+	return zcp_notifier_notify(w->notifier, 3);
+}
+
+static int listener_take(struct world *w)
+{
+	uint64_t count;
+	uint32_t id;
+
+	return zcp_listener_take(w->listener, &id, &count);
+}
+
+static int listener_wait(struct world *w)
+{
+	return zcp_listener_wait(w->listener, 1000000);
+}
+
+static int listener_fd(struct world *w)
+{
+	return zcp_listener_fd(w->listener);
+}
+
+static int notifier_close(struct world *w)
+{
+	zcp_notifier_close(w->notifier);
+	w->notifier = NULL;
+	return 0;
+}
+
+static int listener_close(struct world *w)
+{
+	zcp_listener_close(w->listener);
+	w->listener = NULL;
+	return 0;
+}
+
+/* The other end comes; the node under test hears of it. */
+static int other_end_comes(struct world *w)
+{
+	uint32_t held = hold();
+
+	ok(w->notifier_is_here ? listener_open(w) : notifier_open(w));
+	release(held);
+	for (int i = 0; i < 20; i++) {
+		zcp_node_dispatch(w->node);
+		zcp_node_dispatch(w->other);
+		usleep(200);
+	}
+	return w->notifier_is_here ? zcp_notifier_listeners(w->notifier) : zcp_listener_notifiers(w->listener);
+}
+
+static void notifier_alone(struct world *w)
+{
+	open_both_nodes(w);
+	ok(open_notifier_here(w));
+}
+
+static void listener_alone(struct world *w)
+{
+	open_both_nodes(w);
+	ok(listener_open(w));
+}
+
+/* Whatever became of the two: if they are connected, what happens is heard. */
+static void check_events(struct world *w)
+{
+	uint64_t count, sum = 0;
+	uint32_t id;
+
+	if (!w->notifier || !w->listener)
+		return;
+	dispatch(w);
+	while (zcp_listener_take(w->listener, &id, &count) == 0)
+		;
+	if (zcp_notifier_listeners(w->notifier) != 1)
+		return;
+	ok(zcp_notifier_notify(w->notifier, 200));
+	ck_assert_within((dispatch(w), zcp_listener_take(w->listener, &id, &count) == 0 && id == 200 && (sum += count) == 1), DEADLINE_MS);
+}
+
+/* ---- the latest value, and descriptors ----------------------------------------------------------------------------- */
+
+static int subscriber_latest(struct world *w)
+{
+	int r = zcp_subscriber_latest(w->subscriber, &w->samples[0]);
+
+	return r < 0 ? r : zcp_subscriber_latest(w->subscriber, &w->samples[1]);
+}
+
+/* One that `other` offers, to the node under test; and the other way round. */
+static void offered(struct world *w)
+{
+	matched_subscriber(w);
+	w->offerer = zcp_publisher_id(w->other_publisher);
+	ok(zcp_node_offer_fd(w->other, 0, &w->token));
+}
+
+static int offer_fd(struct world *w)
+{
+	int r = zcp_node_offer_fd(w->node, 0, &w->token);
+
+	return r < 0 ? r : zcp_node_withdraw_fd(w->node, w->token);
+}
+
+/* The other node is asked behind our back, and then dispatched: so the first of these calls times out. */
+static int take_fd(struct world *w)
+{
+	int r = zcp_node_take_fd(w->node, w->offerer, w->token, 0);
+
+	if (r >= 0)
+		close(r);
+	return r < 0 ? r : 0;
+}
+
+static int node_is_asked(struct world *w)
+{
+	uint32_t held = hold();
+	int r = zcp_node_take_fd(w->other, zcp_publisher_id(w->publisher), w->token, 0);
+
+	if (r >= 0)
+		close(r);
+	release(held);
+	for (int i = 0; i < 5; i++) {
+		zcp_node_dispatch(w->node);
+		usleep(200);
+	}
+	return 0;
+}
+
+static void offering(struct world *w)
+{
+	matched_publisher(w);
+	ok(zcp_node_offer_fd(w->node, 0, &w->token));
+}
+
 #define SEND_ERRORS { ENOTCONN, EMSGSIZE, ENOBUFS, EAGAIN, EPIPE, EOWNERDEAD }
 
 static int waitset_open(struct world *w)
@@ -1070,6 +1270,23 @@ static const struct scenario {
 	{ "zcp_watch_wait", watching, watch_wait, { ETIMEDOUT, ENOTCONN, EOWNERDEAD } },
 	{ "zcp_watch_fd", watching, watch_fd, NO_ERRORS },
 	{ "zcp_watch_close", watching, watch_close, NO_ERRORS },
+	{ "zcp_notifier_open", open_both_nodes, open_notifier_here, ENDPOINT_ERRORS },
+	{ "zcp_notifier_open, listener there", listener_there, notifier_open, ENDPOINT_ERRORS },
+	{ "zcp_listener_open", open_both_nodes, listener_open, ENDPOINT_ERRORS },
+	{ "zcp_listener_open, notifier there", notifier_there, listener_open, ENDPOINT_ERRORS },
+	{ "zcp_notifier_notify", connected_notifier, notifier_notify, { EOWNERDEAD } },
+	{ "zcp_listener_take", notified, listener_take, { EAGAIN, EOWNERDEAD } },
+	{ "zcp_listener_wait", notified, listener_wait, { ETIMEDOUT, EOWNERDEAD } },
+	{ "zcp_listener_wait in vain", connected_listener, listener_wait, { ETIMEDOUT, EOWNERDEAD } },
+	{ "zcp_listener_fd", notified, listener_fd, NO_ERRORS },
+	{ "zcp_notifier_close", connected_notifier, notifier_close, NO_ERRORS },
+	{ "zcp_listener_close", notified, listener_close, NO_ERRORS },
+	{ "a listener comes", notifier_alone, other_end_comes, NO_ERRORS },
+	{ "a notifier comes", listener_alone, other_end_comes, NO_ERRORS },
+	{ "zcp_subscriber_latest", matched_subscriber, subscriber_latest, { EAGAIN, ENOBUFS, EOWNERDEAD } },
+	{ "zcp_node_offer_fd", open_node, offer_fd, { ENOMEM, EMFILE } },
+	{ "zcp_node_take_fd", offered, take_fd, { ENOENT, ETIMEDOUT, EBUSY, EDQUOT, ENOTCONN, EMFILE, ENOMEM, EOWNERDEAD } },
+	{ "a descriptor is wanted", offering, node_is_asked, NO_ERRORS },
 	{ "zcp_waitset_open", open_subscriber, waitset_open, { EINVAL, EMFILE, ENOSPC, ENOMEM } },
 	{ "zcp_waitset_add_subscriber", beside_waitset, waitset_add_subscriber, ADD_ERRORS },
 	{ "zcp_waitset_add_watch", beside_waitset, waitset_add_watch, ADD_ERRORS },
@@ -1280,6 +1497,7 @@ static uint32_t run(const struct scenario *scenario, bool no_thread, const struc
 	check_flow(&w, w.publisher, w.other_subscriber);
 	check_flow(&w, w.other_publisher, w.subscriber);
 	check_calls(&w);
+	check_events(&w);
 	close_world(&w);
 	check_state(&before);
 	return fired;
