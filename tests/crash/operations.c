@@ -467,6 +467,22 @@ static void take_nth(const struct side *side, int n)
 	step_mark();
 }
 
+/* The newest of several, again, and a newer one. */
+static void latest(const struct side *side)
+{
+	zcp_subscriber *s = connected_subscriber(join("victim"), side);
+	struct zcp_sample sample[2];
+
+	step_mark();
+	ok(zcp_subscriber_latest(s, &sample[0]));
+	ok(zcp_subscriber_latest(s, &sample[1]));
+	if (number_of(&sample[0]) != number_of(&sample[1]))
+		fail("two values are the latest");
+	zcp_sample_release(&sample[0]);
+	zcp_sample_release(&sample[1]);
+	step_mark();
+}
+
 static void take_inline(const struct side *side)
 {
 	take_nth(side, 0);
@@ -612,6 +628,7 @@ const struct operation operations[] = {
 	{ "attach", ON_BOTH, attach, { late_subscriber_comes }, after_attach },
 	{ "detach", ON_BOTH, detach, { subscriber_comes, subscriber_goes }, NULL },
 	{ "publisher-close", ON_BOTH, publisher_close, { admit }, NULL },
+	{ "latest", ON_BOTH, latest, { meet }, NULL },
 	{ "take-inline", ON_BOTH, take_inline, { meet }, NULL },
 	{ "take-chunk", ON_BOTH, take_chunk, { meet }, NULL },
 	{ "take-batch", ON_BOTH, take_batch, { meet }, NULL },

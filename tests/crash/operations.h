@@ -25,7 +25,11 @@ struct operation {
 	void (*after)(struct side *side);
 };
 
-extern const struct operation operations[], call_operations[];
-extern const unsigned int n_operations, n_call_operations;
+extern const struct operation operations[], call_operations[], event_operations[];
+extern const unsigned int n_operations, n_call_operations, n_event_operations;
+
+/* event-operations.c: the survivors' notifier and listener, in the node of calls.h, with which they are closed. */
+void events_open(void);
+bool events_are_alone(void);
 
 #endif

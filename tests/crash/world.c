@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "lib/node.h"
 #include "lib/publisher.h"
+#include "operations.h"
 #include "writer-check.h"
 
 struct side sides[N_SIDES] = {
@@ -236,7 +237,7 @@ static struct base measure(void)
 static bool is_base(struct base *now)
 {
 	/* only the endpoint's own calls unmap what the node has marked as gone */
-	bool alone = is_alone(&sides[0]) && is_alone(&sides[1]) && calls_are_alone();
+	bool alone = is_alone(&sides[0]) && is_alone(&sides[1]) && calls_are_alone() && events_are_alone();
 
 	*now = measure();
 	return alone && memcmp(now, &base, sizeof(base)) == 0;
@@ -314,6 +315,7 @@ void world_open(void)
 			fail("the ring has %u slots", (unsigned int)sides[i].publisher->writer.mask + 1);
 	}
 	calls_open();
+	events_open();
 	expect(survivors->directory.header->n_nodes == 2);
 	base = measure();
 }
