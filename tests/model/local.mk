@@ -7,6 +7,7 @@ EXTRA_DIST += \
 	tests/model/attach.pml \
 	tests/model/calls.pml \
 	tests/model/consumed.pml \
+	tests/model/events.pml \
 	tests/model/inline.pml \
 	tests/model/overrun.pml \
 	tests/model/rejoin.pml \
