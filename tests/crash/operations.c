@@ -39,6 +39,8 @@ static void publish(zcp_publisher *p, void *payload, size_t size)
 	progress->completed++;
 }
 
+#define LARGER 6000	/* than payload_max: a segment of its own */
+
 static void send_some(zcp_publisher *p, int n)
 {
 	for (int i = 0; i < n; i++) {
@@ -467,6 +469,49 @@ static void take_nth(const struct side *side, int n)
 	step_mark();
 }
 
+/* A segment of its own for one message, filled without a system call, and one more that is given up. */
+static void publish_larger(const struct side *side)
+{
+	struct zcp_publisher_options options = publisher_options(side->reliable);
+	static uint64_t message[LARGER / 8];
+	zcp_publisher *p;
+	void *payload;
+
+	options.grow = true;
+	ok(zcp_publisher_open(&p, join("victim"), &side->topic, &options));
+	step_mark();	/* help: admit() */
+	ok(zcp_publisher_wait(p, 1, 20 * SECOND));
+	fill(message, progress->begun, LARGER);
+	step_mark();
+	ok(zcp_publisher_loan(p, LARGER, &payload));
+	memcpy(payload, message, LARGER);
+	publish(p, payload, LARGER);
+	ok(zcp_publisher_loan(p, LARGER, &payload));
+	ok(zcp_publisher_discard(p, payload));
+	step_mark();
+}
+
+/* A member with something to take, a timer, and a wait. */
+static void wait_in_set(const struct side *side)
+{
+	zcp_subscriber *s = connected_subscriber(join("victim"), side);
+	struct zcp_ready ready[2];
+	struct zcp_sample sample;
+	zcp_waitset *ws;
+
+	step_mark();
+	ok(zcp_waitset_open(&ws, NULL));
+	ok(zcp_waitset_add_subscriber(ws, s, s));
+	ok(zcp_waitset_add_timer(ws, INT64_C(20000000000), 0, NULL));
+	if (ok(zcp_waitset_wait(ws, ready, 2, -1)) != 1 || ready[0].object != s)
+		fail("something else is ready");
+	take(s, &sample);
+	zcp_sample_release(&sample);
+	ok(zcp_waitset_remove_subscriber(ws, s));
+	zcp_waitset_close(ws);
+	step_mark();
+}
+
 /* The newest of several, again, and a newer one. */
 static void latest(const struct side *side)
 {
@@ -628,6 +673,8 @@ const struct operation operations[] = {
 	{ "attach", ON_BOTH, attach, { late_subscriber_comes }, after_attach },
 	{ "detach", ON_BOTH, detach, { subscriber_comes, subscriber_goes }, NULL },
 	{ "publisher-close", ON_BOTH, publisher_close, { admit }, NULL },
+	{ "publish-larger", ON_BOTH, publish_larger, { admit }, NULL },
+	{ "wait-in-set", ON_BOTH, wait_in_set, { meet }, NULL },
 	{ "latest", ON_BOTH, latest, { meet }, NULL },
 	{ "take-inline", ON_BOTH, take_inline, { meet }, NULL },
 	{ "take-chunk", ON_BOTH, take_chunk, { meet }, NULL },
