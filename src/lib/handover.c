@@ -170,12 +170,12 @@ void handover_wanted(struct zcp_node *node, const struct wire_fd_wanted *m, int 
 
 /* ---- taking ------------------------------------------------------------------------------------------------------ */
 
-/* A descriptor, or a negative errno value. */
+/* A descriptor, or a negative errno value. There is room for one: the kernel closes what else a hostile sender may have put in. */
 static int receive(int socket)
 {
 	union control_buffer control;
 	struct iovec iov = { .iov_base = (char[]){ 0 }, .iov_len = 1 };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes) };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_LEN(sizeof(int)) };
 	ssize_t n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
 	int fd;
