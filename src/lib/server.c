@@ -183,12 +183,14 @@ static int publish(struct connection *to, const struct call_header *header, void
 
 /*
  * The loan @loan or a copy of @data to @to. Before the client's lane is attached nothing counts as read, so that a full ring
- * may only mean that the router's word is under way. The request is answered only if somebody will read it.
+ * may only mean that the router's word is under way. What is written while the client is there counts as answered, also if it
+ * closes upon reading this very response.
  */
 static int answer(struct connection *to, struct asked *asked, uint32_t flags, int32_t status, void *loan, const void *data, size_t size)
 {
 	struct call_header header = { .id = asked->id, .flags = flags & ZCP_MORE ? CALL_MORE : 0, .status = status };
 	const struct channel_writer *w = &to->out->writer;
+	bool was_there = w->n_lanes;
 	int r = publish(to, &header, loan, data, size);
 
 	if (unlikely(r == -EAGAIN) && w->n_expected && exchange_await_reader(to))
@@ -198,7 +200,7 @@ static int answer(struct connection *to, struct asked *asked, uint32_t flags, in
 		return explain(to, r);
 	}
 	asked->answered = !(flags & ZCP_MORE);
-	if (unlikely(!w->n_lanes && !w->n_expected))
+	if (unlikely(!was_there && !w->n_lanes && !w->n_expected))
 		return error_note(-EPIPE, "the client that asked is gone");
 	return 0;
 }
