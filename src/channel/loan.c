@@ -37,7 +37,7 @@ static int loan_chunk(struct channel_writer *w, size_t size, void **payload)
 	int64_t index;
 
 	pool = pool_for(w, size, &number);
-	if (pool->early || !(pool->n_free + pool->n_fresh))
+	if (!pool->n_free && (!pool->n_fresh || (pool->early && pool->count - pool->n_fresh >= POOL_WARM_CHUNKS)))
 		retire_consumed(w);
 	index = pool_get(pool);
 	if (__builtin_expect(index < 0, 0))

@@ -11,8 +11,13 @@
 
 #include "channel/writer.h"
 
-/* From this size on a chunk is worth the look at the cursors that lets it be reused while it is still in cache. */
+/*
+ * From this size on a chunk is worth a look at the cursors, which lets one that was consumed be used again while it is still in
+ * cache, rather than a fresh one. The look fetches a line that the reader has just written, as much as a hop from core to core,
+ * so there is none before so many chunks are in use: a frame then pays for an eighth of it.
+ */
 #define POOL_EARLY_BYTES (16u << 10)
+#define POOL_WARM_CHUNKS 8u
 
 enum chunk_state {
 	CHUNK_OURS = 0,		/* free, in the ring, or in limbo */

@@ -195,11 +195,11 @@ START_TEST(test_history_is_kept_and_the_rest_is_not)
 	for (int pools = 0; pools < 2; pools++) {
 		size_t bytes = pools ? 20000 : 64;
 
-		fixture_open(&f, &(struct geometry_request){ .payload_max = bytes, .depth = 6, .history = 3 }, false);
+		fixture_open(&f, &(struct geometry_request){ .payload_max = bytes, .depth = 32, .history = 3 }, false);
 		for (uint64_t i = 0; i < 50; i++)
 			fixture_publish(&f, bytes, i);
 		if (pools)
-			ck_assert_uint_le(chunks_in_use(), 4);	/* nobody reads: only the history occupies memory */
+			ck_assert_uint_le(chunks_in_use(), POOL_WARM_CHUNKS);	/* nobody reads: only the history occupies memory */
 		/* a late joiner that wants more than there is gets what was promised, without another publish */
 		ck_assert_int_eq(fixture_try_join(&f, 0, 4, 10, false), 0);
 		for (uint64_t i = 47; i < 50; i++) {
