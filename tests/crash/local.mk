@@ -6,7 +6,8 @@ TESTS += $(crash_tests)
 
 CRASH_COMMON = tests/crash/common-crash.c tests/crash/common-crash.h
 
-tests_crash_test_crash_SOURCES = tests/crash/test-crash.c tests/crash/operations.c tests/crash/call-operations.c tests/crash/event-operations.c tests/crash/operations.h \
+tests_crash_test_crash_SOURCES = tests/crash/test-crash.c tests/crash/operations.c tests/crash/call-operations.c tests/crash/event-operations.c tests/crash/node-operations.c \
+	tests/crash/operations.h \
 	tests/crash/calls.c tests/crash/calls.h tests/crash/world.c tests/crash/world.h tests/crash/step.c tests/crash/step.h tests/crash/writer-check.c tests/crash/writer-check.h $(CRASH_COMMON)
 tests_crash_test_crash_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_crash_test_crash_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la

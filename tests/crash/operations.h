@@ -25,11 +25,15 @@ struct operation {
 	void (*after)(struct side *side);
 };
 
-extern const struct operation operations[], call_operations[], event_operations[];
-extern const unsigned int n_operations, n_call_operations, n_event_operations;
+extern const struct operation operations[], call_operations[], event_operations[], node_operations[];
+extern const unsigned int n_operations, n_call_operations, n_event_operations, n_node_operations;
 
 /* event-operations.c: the survivors' notifier and listener, in the node of calls.h, with which they are closed. */
 void events_open(void);
 bool events_are_alone(void);
+
+/* node-operations.c: the survivors' subscriber to what the router publishes, in the same node. A message that keeps it publishing. */
+void sent_open(void);
+void sent_keep(void);
 
 #endif

@@ -182,7 +182,8 @@ int main(int argc, char **argv)
 	stay_here();
 	begin = clock_now_ns();
 	n_meant = try_all(operations, n_operations, all, only, k) + try_all(call_operations, n_call_operations, all, only, k) +
-		  try_all(event_operations, n_event_operations, all, only, k);
+		  try_all(event_operations, n_event_operations, all, only, k) +
+		  try_all(node_operations, n_node_operations, all, only, k);
 	printf("%llu deaths, %.0f per second\n", (unsigned long long)n_deaths, (double)n_deaths * 1e9 / (double)(clock_now_ns() - begin));
 	world_close();
 	return n_meant ? 0 : usage();
