@@ -22,7 +22,7 @@
 #endif
 #define PIDFS_MAGIC 0x50494446	/* PID_FS_MAGIC */
 
-static int open_pidfd(pid_t pid)
+int pidfd_open_process(pid_t pid)
 {
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);	/* close-on-exec by itself */
 
@@ -31,7 +31,7 @@ static int open_pidfd(pid_t pid)
 
 bool pidfd_is_there(void)
 {
-	int fd = open_pidfd(getpid());
+	int fd = pidfd_open_process(getpid());
 
 	fd_close(fd);
 	return fd >= 0 || fd == -EMFILE || fd == -ENFILE;
@@ -68,7 +68,7 @@ int pidfd_of_peer(int socket, pid_t pid, uid_t uid)
 		return r;	/* EINVAL, ESRCH, ENODATA: the process is gone; EMFILE */
 	if (pid <= 0)
 		return -ESRCH;
-	fd = open_pidfd(pid);
+	fd = pidfd_open_process(pid);
 	if (fd < 0)
 		return fd;
 	if (!is_connected(socket) || !is_of_user(pid, uid))

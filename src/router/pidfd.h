@@ -16,6 +16,9 @@
 /* Whether this kernel has pidfds (5.3) and lets us use them. */
 bool pidfd_is_there(void);
 
+/* The pidfd of a process, which becomes readable when it is dead; or a negative errno value, -ESRCH: it is gone. */
+int pidfd_open_process(pid_t pid);
+
 /*
  * The pidfd of the process that connected @socket, which SO_PEERCRED says is @pid of @uid; @pid 0:
  * not visible from here. Or a negative errno value: the process is gone, no descriptor is left, ...

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #include "common/fd.h"
 #include "router/log.h"
+#include "router/pidfd.h"
 
 /* --- path ----------------------------------------------------------------------------------------- */
 
@@ -187,18 +189,48 @@ static struct sockaddr_un address_of(const struct router_socket *s)
 	return address;
 }
 
-static bool somebody_listens(const struct router_socket *s)
+enum listener {
+	LISTENER_NONE,
+	LISTENER_DEAD,
+	LISTENER_ALIVE,		/* or nobody can tell */
+};
+
+/* Whoever called listen(): that is what the credentials of a connected socket's peer say. */
+static bool listener_is_dead(int fd)
+{
+	struct ucred credentials;
+	socklen_t length = sizeof(credentials);
+	struct pollfd p = { .fd = -1, .events = POLLIN };
+	bool dead;
+
+	/* 0: in a pid namespace that we do not see */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0 || credentials.pid <= 0)
+		return false;
+	p.fd = pidfd_open_process(credentials.pid);
+	if (p.fd < 0)
+		return p.fd == -ESRCH;
+	dead = poll(&p, 1, 0) > 0 && p.revents & POLLIN;
+	fd_close(p.fd);
+	return dead;
+}
+
+static enum listener find_listener(const struct router_socket *s)
 {
 	struct sockaddr_un address = address_of(s);
 	_cleanup_fd_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	return fd >= 0 && (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN);
+	if (fd < 0)
+		return LISTENER_NONE;
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return errno == EAGAIN ? LISTENER_ALIVE : LISTENER_NONE;
+	return listener_is_dead(fd) ? LISTENER_DEAD : LISTENER_ALIVE;
 }
 
 /*
  * With the lock held nobody of ours listens; but the lock file may have been deleted by hand under
- * a running router. One that was killed looks alive for some milliseconds more, seconds on a loaded
- * machine: the kernel tears an io_uring, and the accept armed in it, down after the process.
+ * a running router. The socket of one that was killed accepts for some milliseconds more, and was seen
+ * to do so for more than five seconds: the kernel tears an io_uring, and the accept armed in it, down
+ * after the process. So the process is what counts; where that cannot be told, patience.
  */
 static int remove_stale(const struct router_socket *s)
 {
@@ -211,7 +243,7 @@ static int remove_stale(const struct router_socket *s)
 		log_error("%s exists and is not a socket: remove it or choose another path", s->path);
 		return -EEXIST;
 	}
-	for (int i = 0; somebody_listens(s); i++) {
+	for (int i = 0; find_listener(s) == LISTENER_ALIVE; i++) {
 		if (i == 1000) {
 			log_error("somebody listens on %s although %s was not locked: stop that process first", s->path,
 				  s->lock_path);

@@ -223,6 +223,30 @@ START_TEST(listener_without_lock)
 }
 END_TEST
 
+/* The kernel may keep the socket of a router that was killed open for a while: what counts is who called listen(). */
+START_TEST(listener_of_the_dead)
+{
+	const char *arguments[] = { "--quiet", "--exit-when-idle=0", NULL };
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), status;
+	struct test_router router;
+	pid_t pid;
+
+	router_prepare(&router);
+	strcpy(address.sun_path, router.path);
+	ck_assert_ok(bind(fd, (struct sockaddr *)&address, sizeof(address)));
+	pid = fork();
+	ck_assert_ok(pid);
+	if (!pid)
+		_exit(listen(fd, 4) < 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_eq(router_fails(&router, arguments, text, sizeof(text)), 0);
+	close(fd);
+	ck_assert_ok(rmdir(router.directory));
+}
+END_TEST
+
 START_TEST(paths)
 {
 	const char *long_path[] = { "--socket", text, NULL };
@@ -472,6 +496,7 @@ int main(void)
 	tcase_add_test(socket, routers_race_for_the_lock);
 	tcase_add_test(socket, foreign_files_and_directories);
 	tcase_add_test(socket, listener_without_lock);
+	tcase_add_test(socket, listener_of_the_dead);
 	tcase_add_test(socket, paths);
 	tcase_add_loop_test(time, idle_router_sleeps, 0, N_LOOPS);
 	tcase_add_loop_test(time, exits_when_idle, 0, N_LOOPS);
