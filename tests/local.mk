@@ -52,7 +52,10 @@ check-tsan:
 
 # All but the models and the litmus runs, which say the same whatever compiled the code, and but what EXCEPT matches.
 EXCEPT = ^$$
+list-tests:
+	@echo $(TESTS) | tr ' ' '\n' | grep -v -e '$(EXCEPT)' | tr '\n' ' '
+
 check-code:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS="`echo $(TESTS) | tr ' ' '\n' | grep -v '^tests/model/' | grep -v -e '$(EXCEPT)' | tr '\n' ' '`"
 
-.PHONY: check-code check-tsan check-is-missing torture torture-crash torture-faults
+.PHONY: list-tests check-code check-tsan check-is-missing torture torture-crash torture-faults
