@@ -43,8 +43,8 @@ endif
 include tests/model/local.mk
 
 # Only cheap and self-contained checks: the exported symbols against the map, and the header on its own.
-dist_check_SCRIPTS += tests/exported-symbols tests/header-alone
-TESTS += tests/exported-symbols tests/header-alone
+dist_check_SCRIPTS += tests/exported-symbols tests/header-alone tests/probes-there
+TESTS += tests/exported-symbols tests/header-alone tests/probes-there
 
 # ThreadSanitizer wants the low-entropy address layout (vm.mmap_rnd_bits > 28 kills gcc 12's runtime).
 check-tsan:

@@ -19,5 +19,6 @@ libzcp_common_la_SOURCES = \
 	src/common/name.h \
 	src/common/pattern.c \
 	src/common/pattern.h \
+	src/common/probe.h \
 	src/common/wire.c \
 	src/common/wire.h

@@ -12,6 +12,7 @@
 
 #include "channel/loan.h"
 #include "common/clock.h"
+#include "common/probe.h"
 #include "lib/error.h"
 
 /* ---- which server ------------------------------------------------------------------------------------------------ */
@@ -113,6 +114,11 @@ static int finish(struct zcp_client *c, struct connection *to, struct pending *p
 	return explain(to, r);
 }
 
+static inline void say_request(const struct zcp_client *c, const struct connection *to, const struct pending *pending, size_t size)
+{
+	PROBE(zcp, request, c->exchange.in.endpoint.id, to->peer, pending ? pending->id : UINT64_C(0), (uint64_t)size);
+}
+
 static uint64_t own_deadline(const struct zcp_client *c)
 {
 	return c->timeout_ns ? clock_now_ns() + (uint64_t)c->timeout_ns : UINT64_MAX;
@@ -136,6 +142,8 @@ int zcp_client_send(struct zcp_client *client, const void *data, size_t size, ui
 	r = finish(client, to, pending, zcp_publisher_send(to->out, data, size));
 	if (r == 0 && request_id)
 		*request_id = pending->id;
+	if (r == 0)
+		say_request(client, to, pending, size);
 	return r;
 }
 
@@ -204,6 +212,8 @@ int zcp_client_send_loan(struct zcp_client *client, void *payload, size_t size, 
 	r = finish(client, to, pending, zcp_publisher_publish(to->out, payload, size));
 	if (r == 0 && request_id)
 		*request_id = pending->id;
+	if (r == 0)
+		say_request(client, to, pending, size);
 	return r;
 }
 
@@ -273,6 +283,8 @@ int zcp_client_call(struct zcp_client *client, const void *data, size_t size, st
 		return r;
 	to->out->timeout_ns = timeout;
 	r = finish(client, to, pending, zcp_publisher_send(to->out, data, size));
+	if (r == 0)
+		say_request(client, to, pending, size);
 	return r < 0 ? r : await_response(client, pending, deadline, response);
 }
 

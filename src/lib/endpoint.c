@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/memfd.h"
+#include "common/probe.h"
 #include "lib/control.h"
 #include "lib/doorbell.h"
 #include "lib/error.h"
@@ -398,13 +399,16 @@ int endpoint_sleep(struct endpoint *ep, uint64_t deadline)
 	};
 	uint64_t now = clock_now_ns(), span = RECHECK_NS;
 	struct timespec ts;
+	int n;
 
 	if (now >= deadline)
 		return -ETIMEDOUT;
 	if (deadline - now < span)
 		span = deadline - now;
 	ts = (struct timespec){ .tv_nsec = (long)span };
-	ppoll(p, 2, &ts, NULL);
+	PROBE(zcp, wait_begin, ep->id, deadline == UINT64_MAX ? UINT64_MAX : deadline - now);
+	n = ppoll(p, 2, &ts, NULL);
+	PROBE(zcp, wait_end, ep->id, (int64_t)n);
 	doorbell_silence(ep->doorbell);
 	if (p[1].revents)
 		zcp_node_dispatch(ep->node);

@@ -68,7 +68,13 @@ struct endpoint_operations {
 };
 
 struct endpoint {
-	uint32_t fork_generation;
+	union {
+		uint64_t open_gate;	/* what the gate of a publisher or subscriber says while nobody looks (fork.h) */
+		struct {
+			uint32_t fork_generation;
+			uint32_t no_semaphores;		/* 0 */
+		};
+	};
 	_Atomic bool news;		/* set under lock by whoever changed what is below */
 	bool closing;			/* no new matches. Under lock */
 	bool ready;			/* a router has taken it: it can be handed back. Under lock */

@@ -5,11 +5,27 @@
 #include "lib/fork.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <pthread.h>
 
+#include "common/probe.h"
 #include "lib/node.h"
 
-_Atomic uint32_t fork_generation;
+/* The kernel finds a semaphore by its place in the file: not in .bss. */
+#define GATE __attribute__((section(".probes")))
+GATE union gate publisher_gate = { .word = 0 };
+GATE union gate subscriber_gate = { .word = 0 };
+
+#ifdef HAVE_PROBES
+/* The names by which sys/sdt.h knows the semaphores. */
+#define SEMAPHORE(name, gate, offset) \
+	__asm__(".globl zcp_" name "_semaphore\n.hidden zcp_" name "_semaphore\n.set zcp_" name "_semaphore, " gate " + " #offset)
+SEMAPHORE("loan", "publisher_gate", 4);
+SEMAPHORE("publish", "publisher_gate", 6);
+SEMAPHORE("take", "subscriber_gate", 4);
+SEMAPHORE("release", "subscriber_gate", 6);
+static_assert(offsetof(struct gate_parts, semaphore) == 4, "what the names say");
+#endif
 
 static pthread_mutex_t nodes_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct zcp_node *nodes;
@@ -34,7 +50,8 @@ static void in_child(void)
 {
 	after_fork();
 	nodes = NULL;	/* a fork of the child must not look at them */
-	atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&publisher_gate.parts.generation, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&subscriber_gate.parts.generation, 1, memory_order_relaxed);
 }
 
 static void register_handlers(void)

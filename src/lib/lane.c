@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/memfd.h"
+#include "common/probe.h"
 #include "lib/control.h"
 #include "lib/doorbell.h"
 #include "lib/error.h"
@@ -205,10 +206,11 @@ void lane_waiting_close(struct zcp_subscriber *s, bool forked)
 
 /* ---- the owner --------------------------------------------------------------------------------------------------- */
 
-void lane_wake_writer(struct lane *lane)
+void lane_wake_writer(const struct zcp_subscriber *s, struct lane *lane)
 {
 	lane->reader.wake_writer = false;
 	doorbell_ring(lane->match.doorbell);
+	PROBE(zcp, ring, s->endpoint.id, lane->match.peer);
 }
 
 void lane_free_copies(struct lane *lane)
@@ -250,6 +252,7 @@ bool lane_is_held(const struct zcp_subscriber *s, const struct lane *lane)
 
 void lane_drop(struct zcp_subscriber *s, struct lane *lane)
 {
+	PROBE(zcp, detach, s->endpoint.id, lane->match.peer, lane->match.id);
 	pthread_mutex_lock(&s->endpoint.node->lock);
 	endpoint_unlink(&s->endpoint, &lane->match);
 	s->lane_used[lane->index] = false;
@@ -305,6 +308,7 @@ void subscriber_look_at_news(struct zcp_subscriber *s)
 
 		if (!m->in_use) {
 			m->in_use = true;
+			PROBE(zcp, attach, s->endpoint.id, m->peer, m->id);
 			s->lane[s->n_lanes++] = lane;	/* room: a lane has an index below max_publishers of its own */
 		}
 		if (m->cause && !lane->gone) {

@@ -41,6 +41,7 @@ libzcp_lib_la_SOURCES = \
 	src/lib/notifier.c \
 	src/lib/options.c \
 	src/lib/options.h \
+	src/lib/probe.c \
 	src/lib/publisher.c \
 	src/lib/rejoin.c \
 	src/lib/rejoin.h \

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "channel/counters.h"
+#include "common/probe.h"
 #include "lib/error.h"
 #include "lib/options.h"
 #include "lib/publisher.h"
@@ -76,6 +77,7 @@ int zcp_notifier_notify(struct zcp_notifier *notifier, uint32_t event_id)
 	if (unlikely(event_id > p->max_event_id))
 		return error_set(-ERANGE, "event id %u is larger than this notifier's max_event_id, which is %u", event_id, p->max_event_id);
 	counters_notify(&p->writer, event_id);
+	PROBE(zcp, notify, p->endpoint.id, (uint64_t)event_id, (uint64_t)p->writer.n_lanes);
 	/* a listener that comes now and sleeps already is rung when it is attached, and not by what was counted before */
 	if (endpoint_has_news(&p->endpoint))
 		publisher_look_at_news(p);

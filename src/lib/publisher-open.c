@@ -17,6 +17,7 @@
 #include "channel/geometry.h"
 #include "common/clock.h"
 #include "common/memfd.h"
+#include "common/probe.h"
 #include "lib/control.h"
 #include "lib/doorbell.h"
 #include "lib/error.h"
@@ -31,9 +32,10 @@
 static void ring(void *context, void *peer)
 {
 	const struct match *match = peer;
+	const struct zcp_publisher *p = context;
 
-	(void)context;
 	doorbell_ring(match->doorbell);
+	PROBE(zcp, ring, p->endpoint.id, match->peer);
 }
 
 /* There is an extra that is not needed. */
@@ -89,6 +91,8 @@ static bool attach(struct zcp_publisher *p, struct match *m)
 	m->counted = false;
 	m->in_use = attached;
 	p->endpoint.unusable |= !attached && !m->cause;
+	if (attached)
+		PROBE(zcp, attach, p->endpoint.id, m->peer, m->id);
 	return attached;
 }
 
@@ -110,8 +114,10 @@ void publisher_look_at_news(struct zcp_publisher *publisher)
 			at = &m->next;
 			continue;
 		}
-		if (m->in_use)
+		if (m->in_use) {
 			channel_writer_detach(&publisher->writer, m->id, &peer);
+			PROBE(zcp, detach, ep->id, m->peer, m->id);
+		}
 		*at = m->next;
 		match_deinit(m);
 		free(m);

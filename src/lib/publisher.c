@@ -2,8 +2,8 @@
 /*
  * publisher.c - what happens per message
  *
- * Each public function is a thin door: is the handle ours (fork), is there news from the node's thread, then
- * straight into the channel. All waiting is one loop: try; if a reliable lane has no room, ask the readers to
+ * Each public function is a thin door: is the handle ours and nobody looks (the gate, fork.h), is there news from the
+ * node's thread, then straight into the channel. All waiting is one loop: try; if a reliable lane has no room, ask the readers to
  * ring (arm), try again, sleep on our doorbell.
  */
 #include "lib/publisher.h"
@@ -11,26 +11,31 @@
 #include <errno.h>
 
 #include "common/clock.h"
+#include "common/probe.h"
 #include "lib/control.h"
 #include "lib/error.h"
 #include "lib/growth.h"
 
 #define DRY_SAID_NS 1000000000ull
 
+static inline void look(struct zcp_publisher *p)
+{
+	if (endpoint_has_news(&p->endpoint))
+		publisher_look_at_news(p);
+}
+
 static inline int enter(struct zcp_publisher *p)
 {
 	if (forked_since(p->endpoint.fork_generation))
 		return error_forked();
-	if (endpoint_has_news(&p->endpoint))
-		publisher_look_at_news(p);
+	look(p);
 	return 0;
 }
 
 /* News that came while we published; partner: endpoint.c, endpoint_added. */
 static inline int leave(struct zcp_publisher *p, int r)
 {
-	if (endpoint_has_news(&p->endpoint))
-		publisher_look_at_news(p);
+	look(p);
 	return r;
 }
 
@@ -102,20 +107,29 @@ static __attribute__((noinline)) int not_yet(struct zcp_publisher *p, int r, siz
 		r = growth_for(p, size, deadline);
 		if (r == -ENOBUFS)
 			say_dry(p);
-		return r;
+	} else {
+		if (r == -EAGAIN)
+			r = wait_for_room(p, deadline);
+		if (r < 0)
+			r = explain(p, r);
 	}
-	if (r == -EAGAIN)
-		r = wait_for_room(p, deadline);
-	return r < 0 ? explain(p, r) : 0;
+	if (r < 0)
+		PROBE(zcp, loan_fail, p->endpoint.id, (uint64_t)size, (int64_t)r);
+	return r;
 }
 
-int zcp_publisher_loan(struct zcp_publisher *publisher, size_t size, void **payload)
+/* Somebody looks. The message is the last one. */
+static void say_published(const struct zcp_publisher *p, size_t size)
+{
+	PROBE_NOW(zcp, publish, p->endpoint.id, p->writer.head - 1, (uint64_t)size);
+}
+
+static inline __attribute__((always_inline)) int do_loan(struct zcp_publisher *publisher, size_t size, void **payload)
 {
 	uint64_t deadline = 0;
-	int r = enter(publisher);
+	int r;
 
-	if (unlikely(r < 0))
-		return r;
+	look(publisher);
 	while (unlikely((r = channel_writer_loan(&publisher->writer, size, payload)) < 0)) {
 		r = not_yet(publisher, r, size, &deadline);
 		if (r < 0)
@@ -124,13 +138,32 @@ int zcp_publisher_loan(struct zcp_publisher *publisher, size_t size, void **payl
 	return r;
 }
 
-int zcp_publisher_publish(struct zcp_publisher *publisher, void *payload, size_t size)
+/* A child, or somebody looks. */
+static __attribute__((noinline, cold)) int loan_at_gate(struct zcp_publisher *publisher, size_t size, void **payload)
 {
-	uint64_t deadline = 0;
 	int r = enter(publisher);
 
-	if (unlikely(r < 0))
+	if (r < 0)
 		return r;
+	r = do_loan(publisher, size, payload);
+	if (r == 0)
+		PROBE_NOW(zcp, loan, publisher->endpoint.id, (uint64_t)size, *payload);
+	return r;
+}
+
+int zcp_publisher_loan(struct zcp_publisher *publisher, size_t size, void **payload)
+{
+	if (unlikely(!gate_is_open(&publisher_gate, publisher->endpoint.open_gate)))
+		return loan_at_gate(publisher, size, payload);
+	return do_loan(publisher, size, payload);
+}
+
+static inline __attribute__((always_inline)) int do_publish(struct zcp_publisher *publisher, void *payload, size_t size)
+{
+	uint64_t deadline = 0;
+	int r;
+
+	look(publisher);
 	while (unlikely((r = channel_writer_publish(&publisher->writer, payload, size)) < 0)) {
 		if (r == -EAGAIN)
 			r = wait_for_room(publisher, &deadline);
@@ -138,6 +171,26 @@ int zcp_publisher_publish(struct zcp_publisher *publisher, void *payload, size_t
 			return explain(publisher, r);
 	}
 	return leave(publisher, r);
+}
+
+/* A child, or somebody looks. */
+static __attribute__((noinline, cold)) int publish_at_gate(struct zcp_publisher *publisher, void *payload, size_t size)
+{
+	int r = enter(publisher);
+
+	if (r < 0)
+		return r;
+	r = do_publish(publisher, payload, size);
+	if (r >= 0)
+		say_published(publisher, size);
+	return r;
+}
+
+int zcp_publisher_publish(struct zcp_publisher *publisher, void *payload, size_t size)
+{
+	if (unlikely(!gate_is_open(&publisher_gate, publisher->endpoint.open_gate)))
+		return publish_at_gate(publisher, payload, size);
+	return do_publish(publisher, payload, size);
 }
 
 int zcp_publisher_discard(struct zcp_publisher *publisher, void *payload)
@@ -150,19 +203,38 @@ int zcp_publisher_discard(struct zcp_publisher *publisher, void *payload)
 	return unlikely(r < 0) ? explain(publisher, r) : r;
 }
 
-int zcp_publisher_send(struct zcp_publisher *publisher, const void *data, size_t size)
+static inline __attribute__((always_inline)) int do_send(struct zcp_publisher *publisher, const void *data, size_t size)
 {
 	uint64_t deadline = 0;
-	int r = enter(publisher);
+	int r;
 
-	if (unlikely(r < 0))
-		return r;
+	look(publisher);
 	while (unlikely((r = channel_writer_send(&publisher->writer, data, size)) < 0)) {
 		r = not_yet(publisher, r, size, &deadline);
 		if (r < 0)
 			return r;
 	}
 	return leave(publisher, r);
+}
+
+/* A child, or somebody looks. */
+static __attribute__((noinline, cold)) int send_at_gate(struct zcp_publisher *publisher, const void *data, size_t size)
+{
+	int r = enter(publisher);
+
+	if (r < 0)
+		return r;
+	r = do_send(publisher, data, size);
+	if (r >= 0)
+		say_published(publisher, size);
+	return r;
+}
+
+int zcp_publisher_send(struct zcp_publisher *publisher, const void *data, size_t size)
+{
+	if (unlikely(!gate_is_open(&publisher_gate, publisher->endpoint.open_gate)))
+		return send_at_gate(publisher, data, size);
+	return do_send(publisher, data, size);
 }
 
 static int set_header(struct zcp_publisher *p, const void *header)
@@ -197,13 +269,12 @@ int zcp_publisher_send_with(struct zcp_publisher *publisher, const void *data, s
 	return r < 0 ? r : unset_header(publisher, zcp_publisher_send(publisher, data, size));
 }
 
-int zcp_publisher_loan_batch(struct zcp_publisher *publisher, size_t size, void **payloads, int n)
+static inline __attribute__((always_inline)) int do_loan_batch(struct zcp_publisher *publisher, size_t size, void **payloads, int n)
 {
 	uint64_t deadline = 0;
-	int r = enter(publisher);
+	int r;
 
-	if (unlikely(r < 0))
-		return r;
+	look(publisher);
 	if (unlikely(n < 1 || n > WRITER_BATCH_MAX))
 		return error_set(-EINVAL, "a batch is 1 to %d loans, not %d", WRITER_BATCH_MAX, n);
 	while (unlikely((r = channel_writer_loan_batch(&publisher->writer, size, payloads, n)) < 0)) {
@@ -214,13 +285,32 @@ int zcp_publisher_loan_batch(struct zcp_publisher *publisher, size_t size, void 
 	return r;
 }
 
-int zcp_publisher_publish_batch(struct zcp_publisher *publisher, void **payloads, const size_t *sizes, int n)
+/* A child, or somebody looks. */
+static __attribute__((noinline, cold)) int loan_batch_at_gate(struct zcp_publisher *publisher, size_t size, void **payloads, int n)
+{
+	int r = enter(publisher);
+
+	if (r < 0)
+		return r;
+	r = do_loan_batch(publisher, size, payloads, n);
+	for (int i = 0; i < r; i++)
+		PROBE_NOW(zcp, loan, publisher->endpoint.id, (uint64_t)size, payloads[i]);
+	return r;
+}
+
+int zcp_publisher_loan_batch(struct zcp_publisher *publisher, size_t size, void **payloads, int n)
+{
+	if (unlikely(!gate_is_open(&publisher_gate, publisher->endpoint.open_gate)))
+		return loan_batch_at_gate(publisher, size, payloads, n);
+	return do_loan_batch(publisher, size, payloads, n);
+}
+
+static inline __attribute__((always_inline)) int do_publish_batch(struct zcp_publisher *publisher, void **payloads, const size_t *sizes, int n)
 {
 	uint64_t deadline = 0;
-	int done = 0, r = enter(publisher);
+	int done = 0, r;
 
-	if (unlikely(r < 0))
-		return r;
+	look(publisher);
 	if (unlikely(n < 1))
 		return error_set(-EINVAL, "a batch is at least one loan, not %d", n);
 	while (done < n) {
@@ -235,6 +325,26 @@ int zcp_publisher_publish_batch(struct zcp_publisher *publisher, void **payloads
 			return done ? done : explain(publisher, r);
 	}
 	return leave(publisher, done);
+}
+
+/* A child, or somebody looks. */
+static __attribute__((noinline, cold)) int publish_batch_at_gate(struct zcp_publisher *publisher, void **payloads, const size_t *sizes, int n)
+{
+	int r = enter(publisher);
+
+	if (r < 0)
+		return r;
+	r = do_publish_batch(publisher, payloads, sizes, n);
+	for (int i = 0; i < r; i++)
+		PROBE_NOW(zcp, publish, publisher->endpoint.id, publisher->writer.head - (uint64_t)(r - i), (uint64_t)sizes[i]);
+	return r;
+}
+
+int zcp_publisher_publish_batch(struct zcp_publisher *publisher, void **payloads, const size_t *sizes, int n)
+{
+	if (unlikely(!gate_is_open(&publisher_gate, publisher->endpoint.open_gate)))
+		return publish_batch_at_gate(publisher, payloads, sizes, n);
+	return do_publish_batch(publisher, payloads, sizes, n);
 }
 
 int zcp_publisher_subscribers(struct zcp_publisher *publisher)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/probe.h"
 #include "lib/error.h"
 
 /* A client that sends nonsense costs so many steps per call. */
@@ -200,6 +201,7 @@ static int answer(struct connection *to, struct asked *asked, uint32_t flags, in
 		return explain(to, r);
 	}
 	asked->answered = !(flags & ZCP_MORE);
+	PROBE(zcp, response, to->exchange->in.endpoint.id, to->peer, asked->id, (uint64_t)size, (int64_t)status);
 	if (unlikely(!was_there && !w->n_lanes && !w->n_expected))
 		return error_note(-EPIPE, "the client that asked is gone");
 	return 0;

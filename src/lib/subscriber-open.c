@@ -221,7 +221,7 @@ static void let_go(struct zcp_subscriber *s)
 		lane->reader.cur = UINT64_MAX;
 		channel_reader_flush(&lane->reader);
 		if (lane->reader.wake_writer)
-			lane_wake_writer(lane);
+			lane_wake_writer(s, lane);
 		lane->drained = lane->slow = true;
 		if (!lane_is_held(s, lane))
 			lane_drop(s, lane);

@@ -27,7 +27,7 @@ void subscriber_flush(struct zcp_subscriber *s)
 	for (uint32_t i = 0; i < s->n_lanes; i++) {
 		channel_reader_flush(&s->lane[i]->reader);
 		if (s->lane[i]->reader.wake_writer)
-			lane_wake_writer(s->lane[i]);
+			lane_wake_writer(s, s->lane[i]);
 	}
 }
 

@@ -2,7 +2,7 @@
 /*
  * subscriber.c - what happens per message: take and release
  *
- * The common case, one publisher and something to take, is a straight line: fork, news, a free slot of held[],
+ * The common case, one publisher and something to take, is a straight line: the gate (fork.h), news, a free slot of held[],
  * the channel, fill in the sample. Everything else is behind an unlikely branch. No lock and no system call on
  * that line; the doorbell of a publisher that waits for room is the only thing that may be written.
  */
@@ -13,15 +13,21 @@
 
 #include "channel/take.h"
 #include "common/clock.h"
+#include "common/probe.h"
 #include "lib/error.h"
 #include "lib/lane-growth.h"
+
+static inline void look(struct zcp_subscriber *s)
+{
+	if (endpoint_has_news(&s->endpoint))
+		subscriber_look_at_news(s);
+}
 
 static inline int enter(struct zcp_subscriber *s)
 {
 	if (forked_since(s->endpoint.fork_generation))
 		return error_forked();
-	if (endpoint_has_news(&s->endpoint))
-		subscriber_look_at_news(s);
+	look(s);
 	return 0;
 }
 
@@ -58,8 +64,10 @@ static inline __attribute__((always_inline)) void hold(struct zcp_subscriber *s,
 	struct channel_message m = *message;
 
 	s->n_free--;
-	if (unlikely(m.lost))
+	if (unlikely(m.lost)) {
 		s->lost += m.lost;
+		PROBE(zcp, lost, s->endpoint.id, lane->match.peer, m.lost, m.sequence);
+	}
 	h->lane = lane;
 	h->pinned = m.pinned;
 	sample->data = m.data;
@@ -87,7 +95,7 @@ static inline __attribute__((always_inline)) int take_from(struct zcp_subscriber
 	int r = reader_take(&lane->reader, k, s->held[k].buffer, &m);
 
 	if (unlikely(lane->reader.wake_writer))
-		lane_wake_writer(lane);
+		lane_wake_writer(s, lane);
 	if (likely(r == 0))
 		hold(s, lane, k, &m, sample);
 	return r;
@@ -100,7 +108,7 @@ int subscriber_take_newest(struct zcp_subscriber *s, struct lane *lane, struct z
 	int r = channel_reader_newest(&lane->reader, k, s->held[k].buffer, &m);
 
 	if (lane->reader.wake_writer)
-		lane_wake_writer(lane);
+		lane_wake_writer(s, lane);
 	/* what was overwritten before we looked is skipped, not lost */
 	lane->reader.lost = 0;
 	m.lost = 0;
@@ -145,13 +153,9 @@ static __attribute__((cold)) int too_many_held(struct zcp_subscriber *s)
 	return error_note(-ENOBUFS, "max_held samples are held; release one, or open the subscriber with a larger max_held");
 }
 
-int zcp_subscriber_take(struct zcp_subscriber *subscriber, struct zcp_sample *sample)
+static inline __attribute__((always_inline)) int do_take(struct zcp_subscriber *s, struct zcp_sample *sample)
 {
-	struct zcp_subscriber *s = subscriber;
-	int r = enter(s);
-
-	if (unlikely(r < 0))
-		return r;
+	look(s);
 	if (unlikely(!s->n_free))
 		return too_many_held(s);
 	if (likely(take_any(s, sample) == 0))
@@ -159,13 +163,35 @@ int zcp_subscriber_take(struct zcp_subscriber *subscriber, struct zcp_sample *sa
 	return take_nothing(s, sample);
 }
 
-int zcp_subscriber_take_batch(struct zcp_subscriber *subscriber, struct zcp_sample *samples, int n)
+/* Somebody looks. */
+void subscriber_say_taken(const struct zcp_subscriber *s, const struct zcp_sample *sample)
 {
-	struct zcp_subscriber *s = subscriber;
-	int done = 0, r = enter(s);
+	PROBE_NOW(zcp, take, s->endpoint.id, sample->publisher, sample->sequence, (uint64_t)sample->size, sample->timestamp_ns);
+}
 
-	if (unlikely(r < 0))
-		return r;
+static __attribute__((noinline, cold)) int take_at_gate(struct zcp_subscriber *s, struct zcp_sample *sample)
+{
+	int r = enter(s);
+
+	if (r == 0)
+		r = do_take(s, sample);
+	if (r == 0)
+		subscriber_say_taken(s, sample);
+	return r;
+}
+
+int zcp_subscriber_take(struct zcp_subscriber *subscriber, struct zcp_sample *sample)
+{
+	if (unlikely(!gate_is_open(&subscriber_gate, subscriber->endpoint.open_gate)))
+		return take_at_gate(subscriber, sample);
+	return do_take(subscriber, sample);
+}
+
+static inline __attribute__((always_inline)) int do_take_batch(struct zcp_subscriber *s, struct zcp_sample *samples, int n)
+{
+	int done = 0, r;
+
+	look(s);
 	if (unlikely(n < 1))
 		return error_set(-EINVAL, "a batch is at least one message, not %d", n);
 	if (unlikely(!s->n_free))
@@ -184,6 +210,24 @@ int zcp_subscriber_take_batch(struct zcp_subscriber *subscriber, struct zcp_samp
 	return r < 0 ? r : 1;
 }
 
+static __attribute__((noinline, cold)) int take_batch_at_gate(struct zcp_subscriber *s, struct zcp_sample *samples, int n)
+{
+	int r = enter(s);
+
+	if (r == 0)
+		r = do_take_batch(s, samples, n);
+	for (int i = 0; i < r; i++)
+		subscriber_say_taken(s, &samples[i]);
+	return r;
+}
+
+int zcp_subscriber_take_batch(struct zcp_subscriber *subscriber, struct zcp_sample *samples, int n)
+{
+	if (unlikely(!gate_is_open(&subscriber_gate, subscriber->endpoint.open_gate)))
+		return take_batch_at_gate(subscriber, samples, n);
+	return do_take_batch(subscriber, samples, n);
+}
+
 /* ---- release ----------------------------------------------------------------------------------------------------- */
 
 static __attribute__((noinline)) void release_slowly(struct zcp_subscriber *s, struct lane *lane, struct held *h)
@@ -199,6 +243,20 @@ static __attribute__((noinline)) void release_slowly(struct zcp_subscriber *s, s
 		subscriber_free(s);
 }
 
+/* A child, who has nothing to release, or somebody looks. */
+static __attribute__((noinline, cold)) bool release_at_gate(struct zcp_subscriber *s, struct zcp_sample *sample)
+{
+	if (forked_since(s->endpoint.fork_generation)) {
+		error_forked();
+		memset(sample, 0, sizeof(*sample));
+		return false;
+	}
+	/* of a value that others hold too nothing is released yet */
+	if (sample->held < s->max_held && s->held[sample->held].generation == sample->generation && !s->held[sample->held].refs)
+		PROBE_NOW(zcp, release, s->endpoint.id, sample->publisher, sample->sequence);
+	return true;
+}
+
 static inline void release(struct zcp_sample *sample)
 {
 	struct zcp_subscriber *s = sample ? sample->owner : NULL;
@@ -211,11 +269,8 @@ static inline void release(struct zcp_sample *sample)
 		return;
 	}
 	k = sample->held;
-	if (forked_since(s->endpoint.fork_generation)) {
-		error_forked();
-		memset(sample, 0, sizeof(*sample));
+	if (unlikely(!gate_is_open(&subscriber_gate, s->endpoint.open_gate)) && !release_at_gate(s, sample))
 		return;
-	}
 	h = &s->held[k];
 	if (unlikely(k >= s->max_held || h->generation != sample->generation)) {
 		error_note(0, "this sample was released before");

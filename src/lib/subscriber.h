@@ -124,7 +124,10 @@ void lane_drop(struct zcp_subscriber *s, struct lane *lane);
 void lane_update_slow(struct lane *lane);
 
 /* The publisher waits for room that we made. */
-void lane_wake_writer(struct lane *lane);
+/* A tracer has opened the gate (fork.h): *sample was taken. */
+void subscriber_say_taken(const struct zcp_subscriber *s, const struct zcp_sample *sample);
+
+void lane_wake_writer(const struct zcp_subscriber *s, struct lane *lane);
 
 /* No copies of this lane are held and it is attached: their room is not needed any more. */
 void lane_free_copies(struct lane *lane);

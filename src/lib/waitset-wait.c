@@ -18,6 +18,7 @@
 #include <utlist.h>
 
 #include "common/clock.h"
+#include "common/probe.h"
 #include "lib/error.h"
 #include "lib/waitset.h"
 
@@ -149,7 +150,10 @@ static int take_events(struct zcp_waitset *ws, struct batch *b, uint64_t ns)
 {
 	struct epoll_event events[EVENTS_MAX];
 	int n, room = b->max - b->n < EVENTS_MAX ? b->max - b->n : EVENTS_MAX;
+	bool asked = ns;
 
+	if (ns)
+		PROBE(zcp, wait_begin, UINT64_C(0), ns);
 	/* epoll_wait() counts milliseconds */
 	if (ns && ns < RECHECK_NS) {
 		struct pollfd p = { .fd = ws->epoll, .events = POLLIN };
@@ -159,6 +163,8 @@ static int take_events(struct zcp_waitset *ws, struct batch *b, uint64_t ns)
 		ns = 0;
 	}
 	n = epoll_wait(ws->epoll, events, room, (int)(ns / 1000000));
+	if (asked)
+		PROBE(zcp, wait_end, UINT64_C(0), (int64_t)n);
 	if (n < 0)
 		return errno == EINTR ? 0 : error_system(-errno, "cannot wait");
 	for (int i = 0; i < n; i++)

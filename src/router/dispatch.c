@@ -16,6 +16,7 @@
 #include "channel/geometry.h"
 #include "common/memfd.h"
 #include "common/name.h"
+#include "common/probe.h"
 #include "router/claim.h"
 #include "router/dispatch.h"
 #include "router/growth.h"
@@ -63,6 +64,7 @@ static int on_hello(struct peer *peer, const struct wire_hello *hello, struct re
 	node->unmonitored = hello->flags & WIRE_HELLO_UNMONITORED;
 	peer_accept_fds(peer, false);
 	dispatch_welcome(peer, node, hello->header.request);
+	PROBE(zcp_router, join, node->id, (uint64_t)node->pid, (uint64_t)peer->uid, node->name);
 	return 0;
 }
 

@@ -43,6 +43,7 @@ libzcp_router_la_SOURCES = \
 	src/router/peer.h \
 	src/router/pidfd.c \
 	src/router/pidfd.h \
+	src/router/probe.c \
 	src/router/quota.c \
 	src/router/quota.h \
 	src/router/refusal.c \

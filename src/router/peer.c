@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/message.h"
+#include "common/probe.h"
 #include "router/log.h"
 #include "router/outbox.h"
 #include "router/router.h"
@@ -459,6 +460,7 @@ int peer_received(struct peer *peer, const struct loop_received *received)
 		return r;
 
 	view_count_refusal(&peer->router->view);
+	PROBE(zcp_router, refuse, (uint64_t)peer->pid, (uint64_t)peer->uid, (int64_t)refusal.error, refusal.text);
 	if (r == REFUSED) {
 		log_verbose("%s: refused: %s", peer_name(peer, name), refusal.text);
 		peer_send_error(peer, request, &refusal);

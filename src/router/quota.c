@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "common/probe.h"
+
 struct quota_user *quota_get(struct quota *quota, uid_t uid)
 {
 	struct quota_user *user;
@@ -77,10 +79,22 @@ static int over(const struct quota_user *user, enum quota_kind kind, struct refu
 	}
 }
 
+static const char *name_of(enum quota_kind kind)
+{
+	static const char *const names[QUOTA_KINDS] = {
+		[QUOTA_CONNECTIONS] = "connections", [QUOTA_NODES] = "nodes", [QUOTA_ENDPOINTS] = "endpoints", [QUOTA_MATCHES] = "matches",
+		[QUOTA_CLAIMS] = "matches", [QUOTA_BYTES] = "bytes", [QUOTA_SENDS] = "sends", [QUOTA_FDS] = "fds",
+	};
+
+	return names[kind];
+}
+
 int quota_check(const struct quota_user *user, enum quota_kind kind, uint64_t amount, struct refusal *refusal)
 {
-	if (user->used[kind] > user->quota->limits[kind] || amount > user->quota->limits[kind] - user->used[kind])
+	if (user->used[kind] > user->quota->limits[kind] || amount > user->quota->limits[kind] - user->used[kind]) {
+		PROBE(zcp_router, quota, (uint64_t)user->uid, name_of(kind), user->quota->limits[kind], user->used[kind] + amount);
 		return over(user, kind, refusal);
+	}
 	return 0;
 }
 

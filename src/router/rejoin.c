@@ -23,6 +23,7 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/memfd.h"
+#include "common/probe.h"
 #include "router/claim.h"
 #include "router/introduce.h"
 #include "router/log.h"
@@ -95,6 +96,7 @@ int rejoin_end(struct peer *peer, struct refusal *refusal)
 	peer_accept_fds(peer, false);
 	claim_node_is_gone(router, peer->node->id, &closed);
 	view_count_rejoin(&router->view);
+	PROBE(zcp_router, resume, peer->node->id, (uint64_t)peer->node->pid, (uint64_t)peer->node->n_endpoints);
 	log_verbose("%s is back with %u endpoints", peer_name(peer, name), peer->node->n_endpoints);
 	return 0;
 }

@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 
 #include "common/clock.h"
+#include "common/probe.h"
 #include "router/log.h"
 #include "router/claim.h"
 #include "router/match.h"
@@ -34,6 +35,7 @@ void router_retire_node(struct router *router, struct node *node, const struct d
 	struct endpoint *endpoint;
 	uint64_t id;
 
+	PROBE(zcp_router, retire, node->id, (uint64_t)node->pid, (uint64_t)why->cause, (int64_t)why->exit.status);
 	watch_forget(router, node);
 	send_forget(node);
 	watch_node_vanished(router, node, why);

@@ -62,7 +62,9 @@ zcp_LDADD += -lm
 
 bench: zcp$(EXEEXT) zcp-router$(EXEEXT)
 	$(AM_V_at)ZCP_ROUTER_BIN='$(abs_builddir)/zcp-router$(EXEEXT)' ./zcp$(EXEEXT) bench $(BENCHFLAGS)
-.PHONY: bench
+bench-probes:
+	$(srcdir)/scripts/bench-probes
+.PHONY: bench bench-probes
 
 include src/examples/local.mk
 

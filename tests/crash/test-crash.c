@@ -9,6 +9,7 @@
  * Usage: test-crash                    a sample of all k, evenly spread; always the same ones
  *        test-crash --all              every k; of long operations every n-th instruction
  *        test-crash OPERATION[/SIDE] [K]   that one like --all, or one k of it; sK counts system call stops
+ *        test-crash OPERATION[/SIDE] count   how many instructions it is
  */
 #include <sched.h>
 #include <stdio.h>
@@ -149,7 +150,9 @@ static unsigned int try_all(const struct operation *table, unsigned int n, bool 
 		if (!(run.operation->sides & 1u << i % N_SIDES) || (only && !is_meant(only, &run)))
 			continue;
 		n_meant++;
-		if (k) {
+		if (k && !strcmp(k, "count")) {
+			printf("%llu instructions\n", (unsigned long long)kill_after(&run, STEP_INSTRUCTION, UINT64_MAX));
+		} else if (k) {
 			kill_after(&run, *k == 's' ? STEP_SYSCALL : STEP_INSTRUCTION, strtoull(k + (*k == 's'), NULL, 10));
 		} else {
 			try_unit(&run, STEP_SYSCALL, all || only);
@@ -161,7 +164,7 @@ static unsigned int try_all(const struct operation *table, unsigned int n, bool 
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: test-crash [--all | OPERATION[/SIDE] [K | sK]]\n");
+	fprintf(stderr, "usage: test-crash [--all | OPERATION[/SIDE] [K | sK | count]]\n");
 	return 2;
 }
 
