@@ -9,6 +9,7 @@ dist_man_MANS += \
 
 dist_man_MANS += \
 	man/zcp-call.1 \
+	man/zcp-doctor.1 \
 	man/zcp-info.1 \
 	man/zcp-list.1 \
 	man/zcp-listen.1 \

@@ -11,7 +11,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/node.h"
 #include "tools/snapshot.h"
@@ -54,10 +53,7 @@ struct info {
 	size_t n_nodes, n_endpoints, n_matches;
 	uint64_t total_nodes, total_deaths, total_refusals, total_messages, total_rejoins, total_evictions;
 	uint64_t total_found[N_DETECTORS], bpf_dropped;
-	struct usage {			/* of our user, our own node not counted */
-		uint32_t uid;		/* as the router sees it */
-		uint64_t n_nodes, n_endpoints, n_fds, bytes;
-	} usage;
+	struct snapshot_usage usage;	/* of our user, our own node not counted */
 };
 
 #define LIVE(field) atomic_load_explicit(&d->field, memory_order_relaxed)
@@ -90,31 +86,6 @@ static void read_info(struct info *info, const struct directory_header *d)
 	info->bpf_dropped = LIVE(bpf_dropped);
 }
 
-/* Whom the router takes us for: a user namespace may have another number for it. */
-static uint32_t own_uid(const struct zcp_node *node)
-{
-	struct directory_node row;
-
-	for (uint32_t i = 0; i < node->directory.max_nodes; i++)
-		if (directory_read_node(&node->directory, i, &row) == 1 && row.id == node->id)
-			return row.uid;
-	return geteuid();
-}
-
-static void add_usage(struct usage *usage, const struct snapshot *snapshot)
-{
-	for (size_t i = 0; i < snapshot->n_nodes; i++) {
-		const struct directory_node *n = &snapshot->nodes[i];
-
-		if (n->uid != usage->uid)
-			continue;
-		usage->n_nodes++;
-		usage->n_endpoints += n->n_endpoints;
-		usage->n_fds += n->n_fds;
-		usage->bytes += n->segment_bytes;
-	}
-}
-
 static int count(struct info *info, const struct zcp_node *node)
 {
 	struct snapshot snapshot;
@@ -122,8 +93,7 @@ static int count(struct info *info, const struct zcp_node *node)
 
 	if (r < 0)
 		return r;
-	info->usage.uid = own_uid(node);
-	add_usage(&info->usage, &snapshot);
+	snapshot_use(&snapshot, &node->directory, node->id, &info->usage);
 	info->n_nodes = snapshot.n_nodes;
 	info->n_endpoints = snapshot.n_endpoint_rows;
 	info->n_matches = snapshot.n_match_rows;
@@ -170,7 +140,7 @@ static void print_heartbeat(const struct info *info)
 
 static void print_limits(const struct info *info)
 {
-	const struct usage *u = &info->usage;
+	const struct snapshot_usage *u = &info->usage;
 	char number[TEXT_NUMBER], limit[TEXT_NUMBER];
 
 	printf("\nlimits of a user, and what uid %" PRIu32 " has of them\n", u->uid);
@@ -262,7 +232,7 @@ static json_t *limits_json(const struct info *info)
 			 "bytes_per_node", (json_int_t)h->max_bytes_per_node);
 }
 
-static json_t *usage_json(const struct usage *u)
+static json_t *usage_json(const struct snapshot_usage *u)
 {
 	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "uid", (json_int_t)u->uid, "nodes", (json_int_t)u->n_nodes,
 			 "endpoints", (json_int_t)u->n_endpoints, "descriptors", (json_int_t)u->n_fds,

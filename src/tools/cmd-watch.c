@@ -285,17 +285,10 @@ static int watch(struct watcher *w)
 	}
 }
 
-static bool wants_colour(void)
-{
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-
-	return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb");
-}
-
 int cmd_watch(int argc, char **argv)
 {
 	struct zcp_watch_options options = { .sz = sizeof(options) };
-	struct watcher w = { .colour = wants_colour() };
+	struct watcher w = { .colour = text_wants_colour() };
 	int c, r;
 
 	while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {

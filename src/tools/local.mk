@@ -60,6 +60,23 @@ zcp_SOURCES += \
 	src/tools/cmd-bench.c
 zcp_LDADD += -lm
 
+# zcp doctor, which sets the router's event loop up as the router does.
+zcp_SOURCES += \
+	src/router/loop-uring-setup.c \
+	src/router/pidfd.c \
+	src/tools/cmd-doctor.c \
+	src/tools/doctor-cpu.c \
+	src/tools/doctor-facts.c \
+	src/tools/doctor-kernel.c \
+	src/tools/doctor-limits.c \
+	src/tools/doctor-memory.c \
+	src/tools/doctor-router.c \
+	src/tools/doctor-wake.c \
+	src/tools/doctor-wake.h \
+	src/tools/doctor.h
+zcp_CPPFLAGS += $(LIBURING_CFLAGS)
+zcp_LDADD += $(LIBURING_LIBS)
+
 bench: zcp$(EXEEXT) zcp-router$(EXEEXT)
 	$(AM_V_at)ZCP_ROUTER_BIN='$(abs_builddir)/zcp-router$(EXEEXT)' ./zcp$(EXEEXT) bench $(BENCHFLAGS)
 bench-probes:

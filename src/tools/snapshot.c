@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A row that the router changes just now is looked at again; one that keeps changing is left out. */
 #define ROW_TRIES 16
@@ -247,6 +248,32 @@ void snapshot_deinit(struct snapshot *snapshot)
 	free(snapshot->endpoints);
 	free(snapshot->matches);
 	*snapshot = (struct snapshot){ 0 };
+}
+
+/* Whom the router takes us for. */
+static uint32_t uid_of(const struct directory_view *view, uint64_t node)
+{
+	struct directory_node row;
+
+	for (uint32_t i = 0; i < view->max_nodes; i++)
+		if (directory_read_node(view, i, &row) == 1 && row.id == node)
+			return row.uid;
+	return geteuid();
+}
+
+void snapshot_use(const struct snapshot *snapshot, const struct directory_view *view, uint64_t own, struct snapshot_usage *usage)
+{
+	*usage = (struct snapshot_usage){ .uid = uid_of(view, own) };
+	for (size_t i = 0; i < snapshot->n_nodes; i++) {
+		const struct directory_node *n = &snapshot->nodes[i];
+
+		if (n->uid != usage->uid)
+			continue;
+		usage->n_nodes++;
+		usage->n_endpoints += n->n_endpoints;
+		usage->n_fds += n->n_fds;
+		usage->bytes += n->segment_bytes;
+	}
 }
 
 const struct directory_node *snapshot_node(const struct snapshot *snapshot, uint64_t id)

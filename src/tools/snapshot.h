@@ -31,6 +31,15 @@ struct snapshot {
 int snapshot_take(struct snapshot *snapshot, const struct directory_view *view, uint64_t except);
 void snapshot_deinit(struct snapshot *snapshot);
 
+/* What one user has of the router. */
+struct snapshot_usage {
+	uint32_t uid;			/* as the router sees it: a user namespace may have another number for it */
+	uint64_t n_nodes, n_endpoints, n_fds, bytes;
+};
+
+/* Of the user whose node is @own, which itself counts only if it is in the snapshot. */
+void snapshot_use(const struct snapshot *snapshot, const struct directory_view *view, uint64_t own, struct snapshot_usage *usage);
+
 const struct directory_node *snapshot_node(const struct snapshot *snapshot, uint64_t id);
 const struct directory_endpoint *snapshot_endpoint(const struct snapshot *snapshot, uint64_t id);
 

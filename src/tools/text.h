@@ -17,6 +17,9 @@
 /* Choose a UTF-8 locale for character types. Numbers keep their C format. */
 void text_init(void);
 
+/* Whether standard output is a terminal that shows colours, and its user wants them (NO_COLOR, TERM=dumb). */
+bool text_wants_colour(void);
+
 /*
  * A printable copy of @bytes in *@out (free it): never more than @columns columns (0: no limit), then ending in "...".
  * Returns its width in columns, or -ENOMEM.

@@ -37,6 +37,7 @@
 /* The commands, as zcp.c dispatches them. */
 int cmd_bench(int argc, char **argv);
 int cmd_call(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_listen(int argc, char **argv);

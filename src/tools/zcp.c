@@ -31,6 +31,7 @@ static const struct command commands[] = {
 	{ "listen", "print events as they happen", cmd_listen },
 	{ "send", "send one small message, published by the router", cmd_send },
 	{ "watch", "nodes and endpoints as they come and go, and why", cmd_watch },
+	{ "doctor", "what on this machine is missing or slow, and the cure", cmd_doctor },
 	{ "bench", "measure latency and throughput on this machine", cmd_bench },
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))

@@ -13,6 +13,7 @@ tool_tests = \
 	tests/integration/test-zcp-bytes.sh \
 	tests/integration/test-zcp-call.sh \
 	tests/integration/test-zcp-events.sh \
+	tests/integration/test-zcp-doctor.sh \
 	tests/integration/test-zcp-ends.sh \
 	tests/integration/test-zcp-info.sh \
 	tests/integration/test-zcp-list.sh \
