@@ -12,9 +12,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "tools/tool.h"
 
+#define AGAIN_NS 250000000u	/* timeout(1) sends its signal twice, to us and to our group */
+
 static volatile sig_atomic_t signal_seen;
+static uint64_t signal_ns;
 static int wake_fd = -1;
 
 static void on_signal(int signal_number)
@@ -22,6 +26,14 @@ static void on_signal(int signal_number)
 	const uint64_t one = 1;
 	int saved = errno;
 
+	/* who presses Ctrl-C twice means it */
+	if (signal_seen == signal_number && clock_now_ns() - signal_ns > AGAIN_NS) {
+		signal(signal_number, SIG_DFL);
+		raise(signal_number);	/* comes when this handler returns */
+		return;
+	}
+	if (!signal_seen)
+		signal_ns = clock_now_ns();
 	signal_seen = signal_number;
 	/* Cannot fail: the counter is far from full. */
 	if (write(wake_fd, &one, sizeof(one)) < 0) {
@@ -31,11 +43,14 @@ static void on_signal(int signal_number)
 
 int interrupt_init(void)
 {
-	/* SA_RESETHAND: who presses Ctrl-C twice means it. No SA_RESTART: a blocked write(2) has to return. */
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+	/* no SA_RESTART: a blocked write(2) has to return */
+	struct sigaction action = { .sa_handler = on_signal };
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction old;
 
+	/* one handler at a time: signal_ns is written by one only */
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		sigaddset(&action.sa_mask, signals[i]);
 	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (wake_fd < 0) {
 		int r = -errno;

@@ -3,8 +3,8 @@
  * interrupt.h - Ctrl-C for commands that run until they are told to stop
  *
  * The first SIGINT, SIGTERM or SIGHUP is remembered and makes a descriptor readable, so that a wait in
- * interrupt_poll() cannot miss it, whatever the moment; a second one of the same kind kills as if we had never
- * asked. A signal that was ignored when we started (nohup, a shell's background job) stays ignored. SIGPIPE is
+ * interrupt_poll() cannot miss it, whatever the moment; a second one of the same kind, a quarter of a second later or more, kills as
+ * if we had never asked. A signal that was ignored when we started (nohup, a shell's background job) stays ignored. SIGPIPE is
  * ignored: write(2) says EPIPE.
  */
 #ifndef ZCP_TOOLS_INTERRUPT_H

@@ -83,6 +83,32 @@ bench-probes:
 	$(srcdir)/scripts/bench-probes
 .PHONY: bench bench-probes
 
+# zcp record, zcp replay
+zcp_SOURCES += \
+	src/tools/cmd-record.c \
+	src/tools/cmd-replay.c \
+	src/tools/crc32c.c \
+	src/tools/crc32c.h \
+	src/tools/recorder-topics.c \
+	src/tools/recorder-topics.h \
+	src/tools/recording-cursor.c \
+	src/tools/recording-cursor.h \
+	src/tools/recording-info.c \
+	src/tools/recording-info.h \
+	src/tools/recording-output.c \
+	src/tools/recording-output.h \
+	src/tools/recording-pack.c \
+	src/tools/recording-pack.h \
+	src/tools/recording-reader.c \
+	src/tools/recording-reader.h \
+	src/tools/recording-scan.c \
+	src/tools/recording-writer.c \
+	src/tools/recording-writer.h \
+	src/tools/recording.c \
+	src/tools/recording.h
+zcp_CPPFLAGS += $(ZSTD_CFLAGS)
+zcp_LDADD += $(ZSTD_LIBS)
+
 include src/examples/local.mk
 
 EXTRA_DIST += scripts/demo

@@ -43,6 +43,8 @@ int cmd_list(int argc, char **argv);
 int cmd_listen(int argc, char **argv);
 int cmd_notify(int argc, char **argv);
 int cmd_pub(int argc, char **argv);
+int cmd_record(int argc, char **argv);
+int cmd_replay(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_send(int argc, char **argv);
 int cmd_sub(int argc, char **argv);

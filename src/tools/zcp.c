@@ -32,6 +32,8 @@ static const struct command commands[] = {
 	{ "send", "send one small message, published by the router", cmd_send },
 	{ "watch", "nodes and endpoints as they come and go, and why", cmd_watch },
 	{ "doctor", "what on this machine is missing or slow, and the cure", cmd_doctor },
+	{ "record", "messages of any topics, to a file", cmd_record },
+	{ "replay", "publish again what was recorded", cmd_replay },
 	{ "bench", "measure latency and throughput on this machine", cmd_bench },
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))

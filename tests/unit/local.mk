@@ -105,6 +105,21 @@ tests_unit_test_text_SOURCES = tests/unit/test-text.c src/tools/text.c src/tools
 tests_unit_test_text_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_text_LDADD = $(TEST_LDADD)
 
+check_PROGRAMS += tests/unit/test-recording
+TESTS += tests/unit/test-recording
+tests_unit_test_recording_SOURCES = \
+	tests/unit/test-recording.c \
+	src/tools/crc32c.c \
+	src/tools/recording-cursor.c \
+	src/tools/recording-output.c \
+	src/tools/recording-pack.c \
+	src/tools/recording-reader.c \
+	src/tools/recording-scan.c \
+	src/tools/recording-writer.c \
+	src/tools/recording.c
+tests_unit_test_recording_CPPFLAGS = $(TEST_CPPFLAGS) $(ZSTD_CFLAGS)
+tests_unit_test_recording_LDADD = $(TEST_LDADD) libzcp_common.la $(ZSTD_LIBS)
+
 # src/lib
 check_PROGRAMS += tests/unit/test-lib-input
 TESTS += tests/unit/test-lib-input
