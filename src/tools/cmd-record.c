@@ -70,7 +70,6 @@ struct record_command {
 	struct recording_writer *writer;
 	struct progress progress;
 	uint64_t n_messages, n_bytes, start_ns;
-	bool failed;			/* to write */
 };
 
 /* ---- messages ---- */
@@ -97,10 +96,8 @@ static int write_sample(struct record_command *c, const struct recorder_topic *t
 		m.timestamp_ns = clock_now_ns();
 		m.flags = RECORD_MESSAGE_TAKEN;
 	}
-	if (recording_writer_write(c->writer, p->stream.id, &m) < 0) {
-		c->failed = true;	/* recording_writer_close() says why */
-		return -EIO;
-	}
+	if (recording_writer_write(c->writer, p->stream.id, &m) < 0)
+		return -EIO;	/* recording_writer_close() says why */
 	c->n_messages++;
 	c->n_bytes += m.size;
 	return 0;
@@ -144,11 +141,8 @@ static int handle(struct record_command *c, const struct zcp_ready *ready)
 		return take(c, ready->user);
 	if (ready->kind == ZCP_READY_WATCH)
 		return recorder_topics_look(&c->topics, ready->object);
-	if (ready->fd == recording_writer_fd(c->writer)) {
-		c->failed = true;
-		return -EIO;
-	}
-	return 0;	/* a signal: the loop looks */
+	/* else a signal: the loop looks */
+	return ready->fd == recording_writer_fd(c->writer) ? -EIO : 0;
 }
 
 /* How long it may sleep; 0: the time is over. */
@@ -213,15 +207,15 @@ static int take_the_rest(struct record_command *c)
 
 /* ---- beginning and end ---- */
 
+/* Subscribe, then create the file: a pattern that is none shall not replace it. */
 static int set_up(struct record_command *c)
 {
 	struct recorder_topics *t = &c->topics;
+	char why[RECORDING_WHY];
 	int r = zcp_waitset_open(&t->waitset, NULL);
 
 	if (!r)
 		r = zcp_waitset_add_fd(t->waitset, interrupt_fd(), POLLIN, NULL);
-	if (!r)
-		r = zcp_waitset_add_fd(t->waitset, recording_writer_fd(c->writer), POLLIN, NULL);
 	if (r < 0) {
 		tool_fail_zcp(r);
 		return r;
@@ -229,7 +223,18 @@ static int set_up(struct record_command *c)
 	t->reliable = c->reliable;
 	t->history = (uint32_t)c->history;
 	c->start_ns = clock_now_ns();
-	return recorder_topics_open(t, c->patterns, c->n_patterns);
+	r = recorder_topics_open(t, c->patterns, c->n_patterns);
+	if (r < 0)
+		return r;
+	r = recording_writer_open(&c->writer, &c->options, why);
+	if (r < 0) {
+		tool_fail("%s", why);
+		return r;
+	}
+	r = zcp_waitset_add_fd(t->waitset, recording_writer_fd(c->writer), POLLIN, NULL);
+	if (r < 0)
+		tool_fail_zcp(r);
+	return r;
 }
 
 static void print_summary(struct record_command *c, uint64_t file_bytes, uint32_t parts)
@@ -246,10 +251,13 @@ static void print_summary(struct record_command *c, uint64_t file_bytes, uint32_
 static int conclude(struct record_command *c, int r)
 {
 	char why[RECORDING_WHY] = "";
-	uint64_t bytes = recording_writer_bytes(c->writer);
-	uint32_t parts = recording_writer_parts(c->writer);
+	uint64_t bytes;
+	uint32_t parts;
 	int status = r < 0 ? TOOL_FAILURE : TOOL_OK;
 
+	if (!c->writer)
+		return r == -EINVAL ? TOOL_USAGE : TOOL_FAILURE;
+	parts = recording_writer_parts(c->writer);
 	progress_finish(&c->progress, c->n_messages, c->n_bytes);
 	if (recording_writer_close(c->writer, &bytes, why) < 0)
 		status = tool_fail("%s; what was written before can be read", why);
@@ -262,17 +270,12 @@ static int conclude(struct record_command *c, int r)
 
 static int record(struct record_command *c)
 {
-	char why[RECORDING_WHY];
 	int status, r;
 
 	if (tool_node_open(&c->topics.node, "zcp record", true) < 0)
 		return TOOL_FAILURE;
-	if (recording_writer_open(&c->writer, &c->options, why) < 0) {
-		zcp_node_close(c->topics.node);
-		return tool_fail("%s", why);
-	}
-	progress_init(&c->progress, true);
 	r = set_up(c);
+	progress_init(&c->progress, true);
 	if (!r)
 		r = run(c);
 	if (!r)

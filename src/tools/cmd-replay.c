@@ -212,7 +212,7 @@ static int open_publisher(struct replay *p, struct outlet *o)
 	struct zcp_topic topic = { service, s->topic[1], s->topic[2] };
 	struct zcp_publisher_options options = {
 		.sz = sizeof(options),
-		.payload_max = o->largest ? o->largest : 1,
+		.payload_max = o->largest ? o->largest : 1,	/* at least the type's size, below */
 		.depth = s->known ? s->depth : 0,
 		.history = s->known ? s->history : 0,
 		.reliable = p->reliable || (s->reliable && !p->lossy),
@@ -225,6 +225,8 @@ static int open_publisher(struct replay *p, struct outlet *o)
 		options.type.name = s->type;
 		options.type.size = s->type_size;
 		options.type.alignment = s->type_alignment;
+		if (options.payload_max < s->type_size)
+			options.payload_max = s->type_size;
 	}
 	snprintf(service, sizeof(service), "%.100s%s", p->prefix, s->topic[0]);
 	r = zcp_publisher_open(&o->publisher, p->node, &topic, &options);

@@ -76,11 +76,20 @@ static void describe(struct recorder_topics *t, struct recording_stream *stream)
 	find_node(view, e.node, stream);
 }
 
-static struct recorder_publisher *add_publisher(struct recorder_topics *t, const char *const parts[3], uint64_t id)
+static struct recorder_publisher *find_publisher(const struct recorder_topics *t, uint64_t id)
 {
 	struct recorder_publisher *p = NULL;
 
 	HASH_FIND(hh, t->publishers, &id, sizeof(id), p);
+	return p;
+}
+
+/* @event: how we heard of it; NULL: by a message. It has the name of one that is gone again already. */
+static struct recorder_publisher *add_publisher(struct recorder_topics *t, const char *const parts[3], uint64_t id,
+						const struct zcp_watch_event *event)
+{
+	struct recorder_publisher *p = find_publisher(t, id);
+
 	if (p)
 		return p;
 	p = calloc(1, sizeof(*p));
@@ -89,6 +98,10 @@ static struct recorder_publisher *add_publisher(struct recorder_topics *t, const
 	p->stream.publisher = id;
 	for (int i = 0; i < 3; i++)
 		snprintf(p->stream.topic[i], sizeof(p->stream.topic[i]), "%s", parts[i]);
+	if (event) {
+		snprintf(p->stream.node, sizeof(p->stream.node), "%.*s", NAME_MAX_BYTES, event->node_name);
+		p->stream.pid = event->pid;
+	}
 	describe(t, &p->stream);
 	HASH_ADD(hh, t->publishers, stream.publisher, sizeof(p->stream.publisher), p);
 	return p;
@@ -97,8 +110,15 @@ static struct recorder_publisher *add_publisher(struct recorder_topics *t, const
 struct recorder_publisher *recorder_topics_publisher(struct recorder_topics *t, const struct recorder_topic *topic, uint64_t id)
 {
 	const char *const parts[] = { topic->parts[0], topic->parts[1], topic->parts[2] };
+	struct recorder_publisher *p = find_publisher(t, id);
 
-	return add_publisher(t, parts, id);
+	/* the news of it may be there, and not yet be read */
+	for (int i = 0; !p && i < t->n_watches; i++) {
+		if (recorder_topics_look(t, t->watches[i]) < 0)
+			return NULL;
+		p = find_publisher(t, id);
+	}
+	return p ? p : add_publisher(t, parts, id, NULL);
 }
 
 /* Messages of one that is gone may still be there to take, so it is forgotten much later: when many more have gone. */
@@ -115,7 +135,7 @@ static void publisher_gone(struct recorder_topics *t, uint64_t id)
 		}
 		t->n_gone = 0;
 	}
-	HASH_FIND(hh, t->publishers, &id, sizeof(id), p);
+	p = find_publisher(t, id);
 	if (!p || p->gone)
 		return;
 	p->gone = true;
@@ -197,7 +217,7 @@ static int heed(struct recorder_topics *t, const struct zcp_watch_event *e)
 	if (e->kind != ZCP_WATCH_ENDPOINT_APPEARED)
 		return 0;
 	if (e->role == ZCP_PUBLISHER) {
-		const struct recorder_publisher *p = add_publisher(t, parts, e->endpoint);
+		const struct recorder_publisher *p = add_publisher(t, parts, e->endpoint, e);
 
 		if (!p)
 			return -ENOMEM;
@@ -248,7 +268,10 @@ static int add_watch(struct recorder_topics *t, const char *pattern)
 	int r = zcp_watch_open(&watch, t->node, pattern, &options);
 
 	if (r < 0) {
-		tool_fail_zcp(r);
+		if (r == -EINVAL)
+			tool_usage("%s", zcp_last_error());
+		else
+			tool_fail_zcp(r);
 		return r;
 	}
 	t->watches[t->n_watches++] = watch;

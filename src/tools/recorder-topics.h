@@ -39,7 +39,8 @@ struct recorder_publisher {
 
 /*
  * Watch @patterns (none: everything), and subscribe to what is there. node, waitset, reliable and history are set. Members of the wait
- * set are subscribers, whose `user` is their struct recorder_topic, and watches. 0, or a negative errno value after the complaint.
+ * set are subscribers, whose `user` is their struct recorder_topic, and watches. 0, or a negative errno value after the complaint
+ * (-EINVAL: a pattern that is none).
  */
 int recorder_topics_open(struct recorder_topics *topics, char **patterns, int n_patterns);
 void recorder_topics_close(struct recorder_topics *topics);

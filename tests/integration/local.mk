@@ -18,6 +18,7 @@ tool_tests = \
 	tests/integration/test-zcp-info.sh \
 	tests/integration/test-zcp-list.sh \
 	tests/integration/test-zcp-messages.sh \
+	tests/integration/test-zcp-record.sh \
 	tests/integration/test-zcp-send.sh \
 	tests/integration/test-zcp-usage.sh \
 	tests/integration/test-zcp-watch.sh
@@ -115,6 +116,15 @@ tests_integration_test_lib_threads_LDADD = $(LIB_TEST_LDADD)
 tests_integration_test_lib_restart_SOURCES = tests/integration/test-lib-restart.c tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_restart_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_restart_LDADD = $(LIB_TEST_LDADD)
+
+# zcp record and zcp replay. Helper: lib-helper.
+check_PROGRAMS += tests/integration/test-record
+TESTS += tests/integration/test-record
+tests_integration_test_record_SOURCES = tests/integration/test-record.c tests/integration/lib-helper.c tests/integration/lib-helper.h \
+	src/tools/crc32c.c src/tools/recording-cursor.c src/tools/recording-pack.c src/tools/recording-reader.c src/tools/recording-scan.c \
+	src/tools/recording.c
+tests_integration_test_record_CPPFLAGS = $(TEST_CPPFLAGS) $(ZSTD_CFLAGS)
+tests_integration_test_record_LDADD = $(LIB_TEST_LDADD) $(ZSTD_LIBS)
 
 WAITSET_HELPER = tests/integration/waitset-helper.c tests/integration/waitset-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
 tests_integration_test_lib_waitset_SOURCES = tests/integration/test-lib-waitset.c $(WAITSET_HELPER)
