@@ -15,6 +15,9 @@ dist_man_MANS += \
 	man/zcp-listen.1 \
 	man/zcp-notify.1 \
 	man/zcp-pub.1 \
+	man/zcp-record.1 \
+	man/zcp-recording.5 \
+	man/zcp-replay.1 \
 	man/zcp-serve.1 \
 	man/zcp-send.1 \
 	man/zcp-sub.1 \

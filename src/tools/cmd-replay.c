@@ -169,6 +169,11 @@ static int open_source(struct replay *p, struct source *source, const char *path
 		return -EBADMSG;
 	}
 	r = source->recording;
+	if (memcmp(r->header.boot_id, p->sources[0].recording->header.boot_id, sizeof(r->header.boot_id))) {
+		tool_fail("%s was recorded after another start of the machine than %s: their times do not go together, replay it by itself",
+			  path, p->sources[0].recording->path);
+		return -EINVAL;
+	}
 	if (!r->indexed)
 		fprintf(stderr, "zcp: %s was not finished: replaying what is there\n", path);
 	for (uint64_t i = 0; i < r->n_entries; i++) {
