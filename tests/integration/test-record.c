@@ -321,6 +321,48 @@ START_TEST(test_replayed_type)
 }
 END_TEST
 
+#define MANY 300
+
+/* Hundreds of topics, some of which are there before the recorder and some come while it records. */
+START_TEST(test_many_topics)
+{
+	const struct zcp_publisher_options options = { .sz = sizeof(options), .payload_max = 8, .reliable = true, .timeout = 20 * SECOND };
+	zcp_publisher *publishers[MANY];
+	zcp_node *node = lib_node("many");
+	struct recording *r;
+	pid_t recorder = 0;
+
+	for (int k = 0; k < MANY; k++) {
+		char instance[16];
+		const struct zcp_topic topic = { "many", instance, "x" };
+
+		snprintf(instance, sizeof(instance), "%d", k);
+		if (k == MANY / 2)
+			recorder = run_zcp("record", "-q", "--reliable", path, "many/*/x", "none");
+		ok(zcp_publisher_open(&publishers[k], node, &topic, &options));
+	}
+	for (int k = 0; k < MANY; k++)
+		ok(zcp_publisher_wait(publishers[k], 1, 20 * SECOND));
+	for (uint64_t i = 0; i < 50; i++) {
+		for (int k = 0; k < MANY; k++)
+			ok(zcp_publisher_send(publishers[k], &i, sizeof(i)));
+	}
+	ck_assert_within(n_recorded() == MANY * 50, DEADLINE_MS);
+	ck_assert_ok(kill(recorder, SIGTERM));
+	expect_status(recorder, 0);
+	zcp_node_close(node);
+	r = open_recording();
+	ck_assert(r->indexed);
+	ck_assert_uint_ge(r->n_ids, MANY);
+	for (uint32_t i = 0; i < MANY; i++) {
+		ck_assert_uint_eq(r->streams[i]->total.messages, 50);
+		ck_assert_uint_eq(r->streams[i]->total.lost, 0);
+		ck_assert(r->streams[i]->description.known);
+	}
+	recording_close(r);
+}
+END_TEST
+
 /* ---- a recorder that is killed ---- */
 
 /* One that had nothing to do when it was killed has lost nothing. */
@@ -396,6 +438,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, start, stop);
 	tcase_add_loop_test(tcase, test_record_and_replay, 0, 2);
 	tcase_add_test(tcase, test_replayed_type);
+	tcase_add_test(tcase, test_many_topics);
 	tcase_add_test(tcase, test_killed_idle);
 	tcase_add_test(tcase, test_killed);
 	return run_suite(suite);

@@ -22,7 +22,7 @@ wrong "no command 'frobnicate'" help frobnicate
 wrong "unrecognized option '--fast'" --fast
 wrong "requires an argument" --socket
 wrong "path is empty" --socket ""
-for command in list info doctor pub sub call serve notify listen send bench; do
+for command in list info doctor pub sub call serve notify listen send record replay bench; do
 	wrong "zcp $command: unrecognized option '--no-such-option'" $command --no-such-option
 	wrong "path is empty" $command --socket ""
 done
@@ -77,10 +77,10 @@ wrong "exclude each other" pub --reliable --lossy a/b/c
 wrong "type: the name" pub --type "" --data x a/b/c
 
 run 0 "$zcp" --help
-for command in list info doctor pub sub call serve notify listen send bench; do
+for command in list info doctor pub sub call serve notify listen send record replay bench; do
 	grep -q "^  $command " "$dir/out" || fail "zcp --help does not mention $command"
 done
-for command in list info doctor pub sub call serve notify listen send bench; do
+for command in list info doctor pub sub call serve notify listen send record replay bench; do
 	run 0 "$zcp" $command --help
 	grep -q "^Usage: zcp $command" "$dir/out" || fail "zcp $command --help says nothing"
 	awk 'length > 100 { bad = 1 } END { exit bad }' "$dir/out" || fail "zcp $command --help: a line of over 100 columns"
