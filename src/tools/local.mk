@@ -111,4 +111,4 @@ zcp_LDADD += $(ZSTD_LIBS)
 
 include src/examples/local.mk
 
-EXTRA_DIST += scripts/demo
+EXTRA_DIST += scripts/bench-record scripts/demo

@@ -78,6 +78,12 @@ static uint64_t same_time(uint64_t i)
 	return TIME_0;
 }
 
+/* A clock that is adjusted: every second message is earlier than the one before. */
+static uint64_t uneven_time(uint64_t i)
+{
+	return TIME_0 + i * 1000 - i % 2 * 1500;
+}
+
 static uint32_t stream_of(uint64_t i)
 {
 	return (uint32_t)(i / 100 % N_STREAMS);
@@ -411,6 +417,31 @@ START_TEST(test_range_and_streams)
 }
 END_TEST
 
+/* A stream's messages stay in their order, over the ends of chunks too. */
+START_TEST(test_uneven_times)
+{
+	static const struct script s = { 100000, small_size, uneven_time };
+	struct recording_options o = options(0);
+	uint64_t next[N_STREAMS] = { 0 };
+	struct recording_item item;
+	struct cursor *c = malloc(sizeof(*c));
+	struct recording *r;
+
+	make_recording(&s, &o);
+	r = open_recording();
+	ck_assert_uint_gt(r->n_entries, 1);
+	ck_assert_int_eq(cursor_open(c, r, 0, UINT64_MAX, NULL), 0);
+	while (cursor_next(c, &item) == 1) {
+		ck_assert_uint_ge(item.message.sequence, next[item.stream]);
+		next[item.stream] = item.message.sequence + 1;
+	}
+	ck_assert_uint_ge(next[0] + next[1] + next[2], 3 * (s.n - 300));
+	cursor_close(c);
+	free(c);
+	recording_close(r);
+}
+END_TEST
+
 /* ---- files that are not whole ---- */
 
 static uint8_t *load(size_t *size)
@@ -699,6 +730,7 @@ int main(void)
 	tcase_add_loop_test(whole, test_parts, 0, 2);
 	tcase_add_test(whole, test_keep);
 	tcase_add_test(whole, test_range_and_streams);
+	tcase_add_test(whole, test_uneven_times);
 	tcase_add_test(whole, test_existing);
 	tcase_add_test(broken, test_cut_off);
 	tcase_add_loop_test(broken, test_bit_flips, 0, 2);
