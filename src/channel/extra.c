@@ -88,7 +88,7 @@ int extra_reclaim(struct channel_writer *writer, size_t size)
 	while (!smallest_free(writer, size)) {
 		to = oldest_that_fits(writer, size);
 		if (!to)
-			return -ENOBUFS;
+			return loan_fail(writer);
 		if (retire_overrun(writer, to) < 0)
 			return -EAGAIN;
 	}

@@ -21,7 +21,7 @@
 
 #define CHANNEL_MAGIC 0x5a43504348414e31ull
 #define LANE_PAGE_MAGIC 0x5a43504c414e4531ull
-#define CHANNEL_VERSION 2u
+#define CHANNEL_VERSION 3u
 
 #define CHANNEL_NEEDS_FENCE (1u << 0)	/* no membarrier in this process: it fences, and partners towards it */
 #define CHANNEL_TICKS (1u << 1)		/* timestamps are raw ticks (common/clock.h), not nanoseconds */
@@ -41,6 +41,12 @@ struct channel_attached {
 	_Atomic uint64_t start;		/* head when the lane was attached: from here on the lane loses nothing uncounted */
 };
 
+/* For those who look on (zcp top); no reader needs it. All of it changes rarely. */
+struct channel_counts {
+	_Atomic uint64_t n_failed_loans;		/* loans that ended with -ENOBUFS */
+	_Atomic uint32_t n_touched[CHANNEL_POOLS_MAX];	/* chunks of each pool that were ever lent */
+};
+
 struct channel_header {
 	/* constant after set-up */
 	uint64_t magic;
@@ -54,6 +60,7 @@ struct channel_header {
 	alignas(128) _Atomic uint64_t tail;		/* first sequence still valid; moves before anything below it is reused */
 	_Atomic uint64_t writer_ticket;			/* differs from what a reader rang last: the writer sleeps for want of room */
 	alignas(128) _Atomic uint64_t attach_epoch;	/* grows with each change of attached[] */
+	alignas(128) struct channel_counts counts;
 	alignas(128) struct channel_attached attached[];
 };
 static_assert(offsetof(struct channel_header, head) % 128 == 0, "line of its own");
@@ -113,10 +120,26 @@ struct channel_lane {
 	_Atomic uint64_t pin[];		/* sequence + 1 of a chunk message in use, or 0 */
 };
 
+/*
+ * Behind a lane's pins, at its end: for those who look on (zcp top), no writer needs it. The cursor less `skipped` is how many
+ * messages were taken; what was skipped is where the lane began, what was lost, and void messages.
+ */
+struct lane_counts {
+	_Atomic uint64_t skipped;
+	_Atomic uint64_t lost;		/* counted as such; also what was not delivered because it made no sense */
+	_Atomic uint64_t malformed;
+};
+
 /* Bytes from one lane to the next: a multiple of 128. */
 static inline uint64_t lane_stride(uint32_t max_held)
 {
-	return ((uint64_t)(1 + max_held) * 8 + 127) & ~(uint64_t)127;
+	return ((uint64_t)(1 + max_held) * 8 + sizeof(struct lane_counts) + 127) & ~(uint64_t)127;
+}
+
+/* The counts of @lane. */
+static inline struct lane_counts *lane_counts(const struct channel_lane *lane, uint32_t max_held)
+{
+	return (void *)((uintptr_t)lane + lane_stride(max_held) - sizeof(struct lane_counts));
 }
 
 /*

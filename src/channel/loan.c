@@ -30,6 +30,14 @@ static struct writer_pool *pool_for(struct channel_writer *w, size_t size, uint3
 	return NULL;
 }
 
+int loan_fail(struct channel_writer *w)
+{
+	_Atomic uint64_t *n = &w->header->counts.n_failed_loans;
+
+	atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1, memory_order_relaxed);
+	return -ENOBUFS;
+}
+
 static int loan_chunk(struct channel_writer *w, size_t size, void **payload)
 {
 	struct writer_pool *pool;
@@ -41,7 +49,7 @@ static int loan_chunk(struct channel_writer *w, size_t size, void **payload)
 		retire_consumed(w);
 	index = pool_get(pool);
 	if (__builtin_expect(index < 0, 0))
-		return -ENOBUFS;
+		return loan_fail(w);
 	w->n_loans++;
 	w->last_pool = number;
 	w->last_ref = number << REF_KIND_SHIFT | (uint32_t)index;
@@ -92,7 +100,7 @@ static inline int loan_slot(struct channel_writer *w, void **payload)
 int channel_writer_loan(struct channel_writer *writer, size_t size, void **payload)
 {
 	if (__builtin_expect(writer->n_loans >= writer->max_loans, 0))
-		return size > writer->geometry.payload_max && !writer->extra ? -EMSGSIZE : -ENOBUFS;
+		return size > writer->geometry.payload_max && !writer->extra ? -EMSGSIZE : loan_fail(writer);
 	if (size <= writer->inline_max) {
 		if (__builtin_expect(!writer->inslot_mask, 1))
 			return loan_slot(writer, payload);
@@ -122,7 +130,7 @@ int channel_writer_loan_batch(struct channel_writer *writer, size_t size, void *
 	if (size > writer->geometry.payload_max && !writer->extra)
 		return -EMSGSIZE;
 	if (!most)
-		return -ENOBUFS;
+		return loan_fail(writer);
 	if ((uint32_t)n < most)
 		most = (uint32_t)n;
 	if (size <= writer->inline_max && !writer->inslot_mask) {

@@ -52,6 +52,9 @@ static inline void loan_end_slot(struct channel_writer *w, uint64_t seq)
 	w->n_loans--;
 }
 
+/* Count a loan that fails, and return -ENOBUFS. */
+int loan_fail(struct channel_writer *w) __attribute__((cold));
+
 /* Find the open loan at @payload wherever it is. 0 or -EINVAL. */
 int loan_find_anywhere(const struct channel_writer *w, const void *payload, struct loan *loan);
 

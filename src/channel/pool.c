@@ -7,7 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int pool_init(struct writer_pool *pool, unsigned char *segment, const struct channel_pool *geometry, uint32_t payload_max)
+int pool_init(struct writer_pool *pool, unsigned char *segment, const struct channel_pool *geometry, uint32_t payload_max,
+	      _Atomic uint32_t *n_touched)
 {
 	/* both arrays are touched only as far as chunks are used: calloc of large blocks is lazily zeroed memory */
 	pool->free = calloc(geometry->count, sizeof(*pool->free));
@@ -17,6 +18,7 @@ int pool_init(struct writer_pool *pool, unsigned char *segment, const struct cha
 		return -ENOMEM;
 	}
 	pool->n_free = 0;
+	pool->n_touched = n_touched;
 	pool->n_fresh = geometry->count;
 	pool->count = geometry->count;
 	pool->room = geometry->chunk_bytes < payload_max ? geometry->chunk_bytes : payload_max;

@@ -24,9 +24,19 @@ enum chunk_state {
 	CHUNK_LOANED = 1,	/* with the user: the only state in which a pointer to it is accepted */
 };
 
-/* 0 or -ENOMEM. @segment: the mapped data segment. */
-int pool_init(struct writer_pool *pool, unsigned char *segment, const struct channel_pool *geometry, uint32_t payload_max);
+/* 0 or -ENOMEM. @segment: the mapped data segment. @n_touched: where those who look on find how many chunks were ever handed out. */
+int pool_init(struct writer_pool *pool, unsigned char *segment, const struct channel_pool *geometry, uint32_t payload_max,
+	      _Atomic uint32_t *n_touched);
 void pool_deinit(struct writer_pool *pool);
+
+/* A chunk that was never used before: there is one. */
+static inline uint32_t pool_get_fresh(struct writer_pool *pool)
+{
+	uint32_t index = pool->count - pool->n_fresh--;
+
+	atomic_store_explicit(pool->n_touched, index + 1, memory_order_relaxed);
+	return index;
+}
 
 /* Index of a chunk, now CHUNK_LOANED, or -1: the pool is dry. */
 static inline int64_t pool_get(struct writer_pool *pool)
@@ -36,7 +46,7 @@ static inline int64_t pool_get(struct writer_pool *pool)
 	if (__builtin_expect(pool->n_free > 0, 1))
 		index = pool->free[--pool->n_free];
 	else if (pool->n_fresh)
-		index = pool->count - pool->n_fresh--;
+		index = pool_get_fresh(pool);
 	else
 		return -1;
 	pool->state[index] = CHUNK_LOANED;

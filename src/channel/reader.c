@@ -123,6 +123,10 @@ int channel_reader_init(struct channel_reader *reader, const void *segment, uint
 	reader->lane = (void *)((unsigned char *)page + LANE_PAGE_FIRST + lane * lane_stride(max_held));
 	for (uint32_t k = 0; k < max_held; k++)
 		atomic_store_explicit(&reader->lane->pin[k], 0, memory_order_relaxed);
+	reader->counts = lane_counts(reader->lane, max_held);
+	atomic_store_explicit(&reader->counts->skipped, reader->cur, memory_order_relaxed);
+	atomic_store_explicit(&reader->counts->lost, 0, memory_order_relaxed);
+	atomic_store_explicit(&reader->counts->malformed, 0, memory_order_relaxed);
 	/* the writer hears of this lane only after we said LANE_CHOSEN over two sockets: it sees all of it */
 	atomic_store_explicit(&reader->lane->cursor, reader->cur, memory_order_release);
 	return 0;
@@ -174,6 +178,18 @@ static void look_for_attachment(struct channel_reader *r)
 	}
 }
 
+/* One of the lane's counts, which only we write. */
+static void add(_Atomic uint64_t *count, uint64_t n)
+{
+	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+static void lose(struct channel_reader *r, uint64_t n)
+{
+	r->lost += n;
+	add(&r->counts->lost, n);
+}
+
 /* The writer has passed us. Go on at its tail, and count what was missed. */
 static void lapped(struct channel_reader *r)
 {
@@ -190,9 +206,10 @@ static void lapped(struct channel_reader *r)
 	if (tail <= r->cur)
 		tail = r->cur + 1;	/* an honest writer moves the tail before it reuses a slot */
 	if (tail > from)
-		r->lost += tail - from;
+		lose(r, tail - from);
 	if (r->cur == r->first)
 		r->first = tail;
+	add(&r->counts->skipped, tail - r->cur);
 	r->cur = tail;
 }
 
@@ -214,8 +231,13 @@ static enum step skip(struct channel_reader *r, enum skipped why)
 		lapped(r);
 		return STEP_AGAIN;
 	}
-	r->malformed += why == SKIPPED_MALFORMED;
-	r->lost += why != SKIPPED_VOID;
+	if (why == SKIPPED_MALFORMED) {
+		r->malformed++;
+		add(&r->counts->malformed, 1);
+	}
+	if (why != SKIPPED_VOID)
+		lose(r, 1);
+	add(&r->counts->skipped, 1);
 	r->cur++;
 	return STEP_AGAIN;
 }
@@ -413,6 +435,8 @@ int channel_reader_newest(struct channel_reader *reader, uint32_t k, void *buffe
 		if (end <= from)
 			break;
 		r->cur = find_newest(r, from, end);
+		if (r->cur != from)
+			add(&r->counts->skipped, r->cur - from);
 		/* one that is overwritten while we look makes take go on behind it: to one that is newer still, or to none */
 		if (r->cur < end && reader_take(r, k, buffer, message) == 0) {
 			channel_reader_flush(r);

@@ -52,6 +52,7 @@ struct channel_reader {
 	const unsigned char *ring;
 	const struct channel_header *header;
 	struct channel_lane *lane;
+	struct lane_counts *counts;	/* of the lane, for those who look on */
 	uint64_t cur;			/* next sequence to take */
 	uint64_t limit;			/* cur stops here until the writer has attached the lane, or, if it is gone, for good */
 	bool gone;			/* the writer is */

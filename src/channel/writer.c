@@ -64,7 +64,8 @@ static int allocate(struct channel_writer *w, unsigned char *segment, bool grow)
 	if (!w->slot_ref || !w->pinned)
 		return -ENOMEM;
 	for (; w->n_pools < g->n_pools; w->n_pools++)
-		if (pool_init(&w->pool[w->n_pools], segment, &g->pool[w->n_pools], g->payload_max) < 0)
+		if (pool_init(&w->pool[w->n_pools], segment, &g->pool[w->n_pools], g->payload_max,
+			      &((struct channel_header *)(void *)segment)->counts.n_touched[w->n_pools]) < 0)
 			return -ENOMEM;
 	return 0;
 }

@@ -33,6 +33,7 @@ struct writer_pool {
 	uint32_t early;			/* large chunks: reuse the one just consumed while it is still in cache */
 	uint64_t stride_bytes;
 	unsigned char *base, *end;	/* chunk 0, and behind the last */
+	_Atomic uint32_t *n_touched;	/* in the segment's header */
 };
 
 /* A segment of one chunk (extra.h). */

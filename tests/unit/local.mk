@@ -62,6 +62,7 @@ CHANNEL_TESTS = \
 	tests/unit/test-extra \
 	tests/unit/test-geometry \
 	tests/unit/test-counters \
+	tests/unit/test-look-on \
 	tests/unit/test-reader \
 	tests/unit/test-retire \
 	tests/unit/test-writer
@@ -86,6 +87,9 @@ tests_unit_test_counters_SOURCES = tests/unit/test-counters.c
 tests_unit_test_counters_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_counters_LDADD = $(CHANNEL_TEST_LDADD)
 
+tests_unit_test_look_on_SOURCES = tests/unit/test-look-on.c tests/unit/channel-fixture.h
+tests_unit_test_look_on_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_look_on_LDADD = $(CHANNEL_TEST_LDADD)
 tests_unit_test_reader_SOURCES = tests/unit/test-reader.c tests/unit/channel-fixture.h
 tests_unit_test_reader_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_reader_LDADD = $(CHANNEL_TEST_LDADD)
