@@ -86,7 +86,7 @@ struct directory_node {
 	char name[WIRE_NAME_BYTES];
 	uint32_t n_fds;			/* descriptors that the router keeps open for it */
 	uint32_t n_endpoints;
-	uint64_t reserved;
+	uint64_t silent_since_ns;	/* router's clock at the last change of its heartbeat, once that is a second ago; or 0 */
 };
 static_assert(sizeof(struct directory_node) == 168, "layout");
 

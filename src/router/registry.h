@@ -52,6 +52,7 @@ struct node {
 	const struct node_page *page_map;	/* NULL until sealed */
 	uint64_t heartbeat;			/* the value at the last scan */
 	uint64_t heartbeat_changed_ns;		/* on the router's clock */
+	bool silent;				/* and that is long enough ago for others to see it in the directory */
 
 	struct relay_job *sending;		/* a message that comes in parts; NULL: none, or it was refused (send.h) */
 	uint32_t send_request, send_left;	/* bytes of it that are still to come */

@@ -108,9 +108,18 @@ static void silent(struct router *router, struct node *node)
 		mark(router, node, true);
 }
 
+/* So that the directory need not be written at each scan, it says only of those that do not beat since when. */
+static void set_silent(struct router *router, struct node *node, bool silent)
+{
+	if (node->silent == silent)
+		return;
+	node->silent = silent;
+	view_put_node(&router->view, node);
+}
+
 static void scan_node(struct router *router, struct node *node, uint64_t now_ns, bool grace)
 {
-	uint64_t heartbeat;
+	uint64_t heartbeat, silence_ns;
 
 	if (!node->page_map || node->unmonitored)
 		return;
@@ -120,12 +129,19 @@ static void scan_node(struct router *router, struct node *node, uint64_t now_ns,
 		node->heartbeat_changed_ns = now_ns;
 		if (node->unresponsive)
 			mark(router, node, false);
-	} else if (grace) {
-		node->heartbeat_changed_ns = now_ns;
-	} else if (now_ns > node->heartbeat_changed_ns &&
-		   now_ns - node->heartbeat_changed_ns >= (uint64_t)router->options.timeout_ms * 1000000) {
-		silent(router, node);
+		set_silent(router, node, false);
+		return;
 	}
+	if (grace) {
+		node->heartbeat_changed_ns = now_ns;
+		set_silent(router, node, false);
+		return;
+	}
+	silence_ns = now_ns > node->heartbeat_changed_ns ? now_ns - node->heartbeat_changed_ns : 0;
+	if (silence_ns >= ROUTER_SILENCE_NS)
+		set_silent(router, node, true);
+	if (silence_ns >= (uint64_t)router->options.timeout_ms * 1000000)
+		silent(router, node);
 }
 
 static void check_idle(struct router *router, uint64_t now_ns)

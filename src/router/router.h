@@ -25,6 +25,7 @@
 #include "router/view.h"
 
 #define ROUTER_STALL_NS 1000000000ull
+#define ROUTER_SILENCE_NS 1000000000ull	/* after that the directory says since when a heart does not beat */
 #define ROUTER_LEAVING_PATIENCE_NS 1000000000ull
 #define ROUTER_HELLO_PATIENCE_NS 10000000000ull	/* from connecting to having mapped the node page */
 

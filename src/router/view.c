@@ -185,6 +185,7 @@ void view_put_node(struct view *view, const struct node *node)
 		.segment_bytes = node->segment_bytes,
 		.n_fds = registry_node_fds(node),
 		.n_endpoints = node->n_endpoints,
+		.silent_since_ns = node->silent ? node->heartbeat_changed_ns : 0,
 	};
 
 	name_to_field(row.name, sizeof(row.name), node->name);

@@ -383,7 +383,7 @@ static const char *look_at_rows(void)
 		}
 		if (directory_read_node(&view, 0, &node) == 1) {
 			if (!consistent(&node, 8, offsetof(struct directory_node, name)) ||
-			    memcmp(&node.id, &node.reserved, 8) != 0)
+			    memcmp(&node.id, &node.silent_since_ns, 8) != 0)
 				return "torn node";
 			if (node.id < last_node)
 				return "node went back";
