@@ -34,6 +34,7 @@ static const struct {
 	ROW(WIRE_SEGMENT_GROW, wire_segment_grow, 0),
 	ROW(WIRE_SEGMENT_RETURN, wire_segment_extra, 0),
 	ROW(WIRE_SEGMENT_RESUME, wire_segment_grow, 1),
+	ROW(WIRE_SEGMENT_LOOK, wire_segment_look, 0),
 	ROW(WIRE_SEND, wire_send, 0),
 	ROW(WIRE_SEND_MORE, wire_send_more, 0),
 
@@ -56,6 +57,7 @@ static const struct {
 	ROW(WIRE_SEGMENT_WITHDRAWN, wire_segment_shared, 0),
 	ROW(WIRE_FD_CHANNEL, wire_fd_channel, 1),
 	ROW(WIRE_FD_WANTED, wire_fd_wanted, 1),
+	ROW(WIRE_SEGMENT_SEEN, wire_segment_seen, 1),
 	ROW(WIRE_SENT, wire_sent, 0),
 };
 

@@ -72,6 +72,11 @@
  *	                                <--   FD_CHANNEL (request r) + one end     to the one that offers: FD_WANTED + the other end
  *	and there the descriptor comes, or the end: there is none with that token
  *
+ * Who may look at an endpoint (its own user, the router's, root) gets its segment to read, for tools that show what moves in it:
+ *
+ *	SEGMENT_LOOK (request r)        -->
+ *	                                <--   SEGMENT_SEEN (request r) + fd: the segment (read-only)
+ *
  * A router that was restarted knows nothing. Its nodes come back and hand their segments over again; nothing that
  * was mapped before is mapped anew, and data flows all the time:
  *
@@ -102,7 +107,7 @@
 #include "common/geometry.h"
 
 #define WIRE_MAGIC 0x5a435057u	/* "ZCPW" on a big-endian reader */
-#define WIRE_VERSION 4u		/* of this header and of every shared-memory layout; any difference is refused */
+#define WIRE_VERSION 5u		/* of this header and of every shared-memory layout; any difference is refused */
 #define WIRE_NAME_BYTES 104	/* a name of up to 100 bytes, its NUL, padding; bytes after the NUL are zero */
 #define WIRE_TEXT_BYTES 232
 #define WIRE_MESSAGE_MAX 1024	/* no message is larger */
@@ -130,6 +135,7 @@ enum wire_type {
 	WIRE_SEGMENT_RETURN = 19,	/* and needs it no more */
 	WIRE_FD_TAKE = 21,		/* a descriptor that the node of an endpoint offers is wanted */
 	WIRE_SEGMENT_RESUME = 20,	/* fds: an extra of the endpoint that was resumed last (read-write, sealed) */
+	WIRE_SEGMENT_LOOK = 22,
 
 	/* router -> node */
 	WIRE_WELCOME = 32,		/* fds: directory (read-only), node page (read-write) */
@@ -152,6 +158,7 @@ enum wire_type {
 	WIRE_SEGMENT_WITHDRAWN = 53,
 	WIRE_FD_CHANNEL = 54,		/* fds: a socket on which it will come */
 	WIRE_FD_WANTED = 55,		/* fds: the other end of that socket, to send it on */
+	WIRE_SEGMENT_SEEN = 56,		/* fds: an endpoint's segment (read-only) */
 };
 
 struct wire_header {
@@ -417,6 +424,20 @@ struct wire_segment_shared {
 };
 static_assert(sizeof(struct wire_segment_shared) == 48, "wire layout");
 
+struct wire_segment_look {
+	struct wire_header header;
+	uint64_t endpoint;
+};
+static_assert(sizeof(struct wire_segment_look) == 24, "wire layout");
+
+struct wire_segment_seen {
+	struct wire_header header;	/* request of SEGMENT_LOOK */
+	uint64_t endpoint;
+	uint64_t segment_bytes;
+	uint32_t n_lanes, max_held;	/* of a lane page; publisher: 0 */
+};
+static_assert(sizeof(struct wire_segment_seen) == 40, "wire layout");
+
 struct wire_fd_take {
 	struct wire_header header;
 	uint64_t endpoint;		/* of the node that offers; matched with one of ours */
@@ -622,6 +643,8 @@ union wire_message {
 	struct wire_segment_grown segment_grown;
 	struct wire_segment_extra segment_extra;
 	struct wire_segment_shared segment_shared;
+	struct wire_segment_look segment_look;
+	struct wire_segment_seen segment_seen;
 	struct wire_fd_take fd_take;
 	struct wire_fd_channel fd_channel;
 	struct wire_fd_wanted fd_wanted;

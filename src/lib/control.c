@@ -207,6 +207,7 @@ static void handle(struct zcp_node *node, union wire_message *m, int fds[WIRE_FD
 	case WIRE_WATCHING:
 	case WIRE_SEGMENT_GROWN:
 	case WIRE_SEGMENT_READY:
+	case WIRE_SEGMENT_SEEN:
 	case WIRE_SENT:
 	case WIRE_FD_CHANNEL:
 		handle_answer(node, m, fds, r);

@@ -23,6 +23,7 @@
 #include "router/handover.h"
 #include "router/introduce.h"
 #include "router/log.h"
+#include "router/look.h"
 #include "router/match.h"
 #include "router/watch.h"
 
@@ -383,6 +384,8 @@ int router_dispatch(struct peer *peer, const union wire_message *message, int fd
 		return on_pool_dry(peer, &message->pool_dry, refusal);
 	case WIRE_FD_TAKE:
 		return handover_take(peer, &message->fd_take, refusal);
+	case WIRE_SEGMENT_LOOK:
+		return look_at_segment(peer, &message->segment_look, refusal);
 	case WIRE_SEGMENT_GROW:
 		return growth_grow(peer, &message->segment_grow, refusal);
 	case WIRE_SEGMENT_RETURN:

@@ -23,6 +23,8 @@ libzcp_router_la_SOURCES = \
 	src/router/exit-bpf.h \
 	src/router/log.c \
 	src/router/log.h \
+	src/router/look.c \
+	src/router/look.h \
 	src/router/loop-epoll.c \
 	src/router/loop-internal.h \
 	src/router/loop-uring-setup.c \

@@ -154,6 +154,7 @@ router_tests = \
 	tests/integration/test-router-still \
 	tests/integration/test-router-growth \
 	tests/integration/test-router-limits \
+	tests/integration/test-router-look \
 	tests/integration/test-router-introduce \
 	tests/integration/test-router-match \
 	tests/integration/test-router-refused-uring \
@@ -187,6 +188,10 @@ tests_integration_test_router_still_LDADD = $(ROUTER_TEST_LDADD)
 tests_integration_test_router_limits_SOURCES = tests/integration/test-router-limits.c $(ROUTER_HELPER)
 tests_integration_test_router_limits_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_limits_LDADD = $(ROUTER_TEST_LDADD)
+
+tests_integration_test_router_look_SOURCES = tests/integration/test-router-look.c $(ROUTER_HELPER)
+tests_integration_test_router_look_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_router_look_LDADD = $(ROUTER_TEST_LDADD)
 
 tests_integration_test_router_introduce_SOURCES = tests/integration/test-router-introduce.c $(ROUTER_HELPER)
 tests_integration_test_router_introduce_CPPFLAGS = $(TEST_CPPFLAGS)

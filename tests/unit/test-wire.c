@@ -46,6 +46,8 @@ static const struct {
 	{ WIRE_SEGMENT_READY, 32, 0 },
 	{ WIRE_SEGMENT_SHARED, 48, 1 },
 	{ WIRE_SEGMENT_WITHDRAWN, 48, 0 },
+	{ WIRE_SEGMENT_LOOK, 24, 0 },
+	{ WIRE_SEGMENT_SEEN, 40, 1 },
 	{ WIRE_SEND, sizeof(struct wire_send), 0 },
 	{ WIRE_SEND_MORE, sizeof(struct wire_send_more), 0 },
 	{ WIRE_SENT, sizeof(struct wire_sent), 0 },
