@@ -21,6 +21,7 @@ dist_man_MANS += \
 	man/zcp-serve.1 \
 	man/zcp-send.1 \
 	man/zcp-sub.1 \
+	man/zcp-top.1 \
 	man/zcp-watch.1 \
 	man/zcp.1
 

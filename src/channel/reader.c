@@ -45,9 +45,10 @@ void lane_page_arm(void *page, uint64_t endpoint)
 	barrier_rare();
 }
 
-static int check_header(const struct channel_header *h, uint64_t bytes, uint64_t publisher,
-			struct channel_geometry *geometry)
+int reader_check_header(const void *segment, uint64_t bytes, uint64_t publisher, struct channel_geometry *geometry)
 {
+	const struct channel_header *h = segment;
+
 	if (bytes < sizeof(*h))
 		return -EPROTO;
 	/*
@@ -86,7 +87,7 @@ int channel_reader_init(struct channel_reader *reader, const void *segment, uint
 	memset(reader, 0, sizeof(*reader));
 	if (lane >= n_lanes || !lane_page_bytes(n_lanes, max_held))
 		return -EINVAL;
-	r = check_header(segment, bytes, options->publisher, &reader->geometry);
+	r = reader_check_header(segment, bytes, options->publisher, &reader->geometry);
 	if (r < 0)
 		return r;
 	reader->segment = segment;

@@ -98,6 +98,12 @@ struct channel_message {
 void lane_page_init(void *page, uint32_t n_lanes, uint32_t max_held, uint64_t endpoint);
 
 /*
+ * Whether what begins at @segment, of which at least its header is mapped, is the data segment of @publisher, @bytes long. *geometry
+ * is a checked copy then. 0; -EPROTO; -EPROTONOSUPPORT another ABI version.
+ */
+int reader_check_header(const void *segment, uint64_t bytes, uint64_t publisher, struct channel_geometry *geometry);
+
+/*
  * Begin to read the data segment mapped at @segment with @bytes bytes through lane @lane of our @page. Prepares
  * the lane (cursor, no pins). No sample taken through an earlier use of this lane may still be held. 0; -EPROTO
  * the header or its geometry is nonsense; -EPROTONOSUPPORT another ABI version.

@@ -128,7 +128,7 @@ int memfd_reader_fd(int fd)
 	return reader < 0 ? -errno : reader;
 }
 
-static int map_segment(int fd, uint64_t size, int wanted_seals, int protection, void **mapping)
+static int map_segment(int fd, uint64_t size, uint64_t part, int wanted_seals, int protection, void **mapping)
 {
 	struct stat st;
 	void *address;
@@ -147,15 +147,15 @@ static int map_segment(int fd, uint64_t size, int wanted_seals, int protection, 
 	if (!size || st.st_size < 0 || (uint64_t)st.st_size != size)
 		return -EMSGSIZE;
 
-	address = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
+	address = mmap(NULL, part, protection, MAP_SHARED, fd, 0);
 	if (address == MAP_FAILED)
 		return -errno;
 
 	/* A child would be a second writer, or hold the memory of a dead publisher. */
-	if (madvise(address, size, MADV_DONTFORK) < 0) {
+	if (madvise(address, part, MADV_DONTFORK) < 0) {
 		int saved_errno = errno;
 
-		munmap(address, size);
+		munmap(address, part);
 		return -saved_errno;
 	}
 	*mapping = address;
@@ -164,17 +164,28 @@ static int map_segment(int fd, uint64_t size, int wanted_seals, int protection, 
 
 int memfd_map_writer(int fd, uint64_t size, void **mapping)
 {
-	return map_segment(fd, size, MEMFD_SEALS_SIZE, PROT_READ | PROT_WRITE, mapping);
+	return map_segment(fd, size, size, MEMFD_SEALS_SIZE, PROT_READ | PROT_WRITE, mapping);
 }
 
 int memfd_map_reader(int fd, uint64_t size, const void **mapping)
 {
+	uint64_t part = size;
+
+	return memfd_map_beginning(fd, size, &part, mapping);
+}
+
+int memfd_map_beginning(int fd, uint64_t size, uint64_t *part, const void **mapping)
+{
+	uint64_t rounded = memfd_round_size(fd, *part);
 	void *address;
 	int r;
 
-	r = map_segment(fd, size, MEMFD_SEALS_READER, PROT_READ, &address);
+	if (rounded > size)
+		rounded = size;
+	r = map_segment(fd, size, rounded, MEMFD_SEALS_READER, PROT_READ, &address);
 	if (r < 0)
 		return r;
+	*part = rounded;
 	*mapping = address;
 	return 0;
 }

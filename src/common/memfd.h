@@ -78,4 +78,7 @@ int memfd_map_writer(int fd, uint64_t size, void **mapping);
 /* The same for a reader: all of MEMFD_SEALS_READER must be set; PROT_READ only. */
 int memfd_map_reader(int fd, uint64_t size, const void **mapping);
 
+/* Only the first *part bytes of it, rounded up as its pages are: *part is what to unmap. */
+int memfd_map_beginning(int fd, uint64_t size, uint64_t *part, const void **mapping);
+
 #endif

@@ -16,6 +16,7 @@ zcp_SOURCES = \
 	src/tools/cmd-serve.c \
 	src/tools/cmd-send.c \
 	src/tools/cmd-sub.c \
+	src/tools/cmd-top.c \
 	src/tools/cmd-watch.c \
 	src/tools/input.c \
 	src/tools/input.h \
@@ -25,19 +26,28 @@ zcp_SOURCES = \
 	src/tools/printer.h \
 	src/tools/progress.c \
 	src/tools/progress.h \
+	src/tools/sight.c \
+	src/tools/sight.h \
 	src/tools/snapshot.c \
 	src/tools/snapshot.h \
 	src/tools/text.c \
 	src/tools/text.h \
 	src/tools/tool.c \
 	src/tools/tool.h \
+	src/tools/top-print.c \
+	src/tools/top-screen.c \
+	src/tools/top-table.c \
+	src/tools/top.h \
+	src/tools/traffic.c \
+	src/tools/traffic.h \
 	src/tools/zcp.c
-zcp_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+zcp_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(NCURSES_CFLAGS)
 zcp_LDADD = \
 	libzcp_lib.la \
 	libzcp_channel.la \
 	libzcp_common.la \
-	$(JANSSON_LIBS)
+	$(JANSSON_LIBS) \
+	$(NCURSES_LIBS)
 
 # zcp bench. `make bench` runs it from the build tree; BENCHFLAGS='--quick latency' for less.
 zcp_SOURCES += \

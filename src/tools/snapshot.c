@@ -205,27 +205,65 @@ static void join_pairs(struct snapshot *s)
 	s->n_matches = n;
 }
 
-int snapshot_take(struct snapshot *snapshot, const struct directory_view *view, uint64_t except)
+/* On failure what was read is left for snapshot_deinit(). */
+static int read_tables(struct snapshot *s, const struct directory_view *view)
 {
 	void *nodes = NULL, *endpoints = NULL, *matches = NULL;
-	struct snapshot s = { 0 };
 	int r;
 
 	/* Matches first: an endpoint that appears in between is then merely still unconnected. */
-	r = read_table(view, view->max_matches, read_match, sizeof(*s.matches), &matches, &s.n_matches);
+	r = read_table(view, view->max_matches, read_match, sizeof(*s->matches), &matches, &s->n_matches);
 	if (!r)
-		r = read_table(view, view->max_endpoints, read_endpoint, sizeof(*s.endpoints), &endpoints,
-			       &s.n_endpoints);
+		r = read_table(view, view->max_endpoints, read_endpoint, sizeof(*s->endpoints), &endpoints,
+			       &s->n_endpoints);
 	if (!r)
-		r = read_table(view, view->max_nodes, read_node, sizeof(*s.nodes), &nodes, &s.n_nodes);
-	s.nodes = nodes;
-	s.endpoints = endpoints;
-	s.matches = matches;
+		r = read_table(view, view->max_nodes, read_node, sizeof(*s->nodes), &nodes, &s->n_nodes);
+	s->nodes = nodes;
+	s->endpoints = endpoints;
+	s->matches = matches;
+	if (r == 0)
+		terminate(s);
+	return r;
+}
+
+/* Every row begins as a struct directory_row does. */
+static int compare_rows(const void *left, const void *right)
+{
+	const struct directory_row *a = left, *b = right;
+
+	return compare_ids(a->id, b->id);
+}
+
+int snapshot_take_rows(struct snapshot *snapshot, const struct directory_view *view)
+{
+	struct snapshot s = { 0 };
+	int r = read_tables(&s, view);
+
 	if (r < 0) {
 		snapshot_deinit(&s);
 		return r;
 	}
-	terminate(&s);
+	if (s.n_nodes)
+		qsort(s.nodes, s.n_nodes, sizeof(*s.nodes), compare_rows);
+	if (s.n_endpoints)
+		qsort(s.endpoints, s.n_endpoints, sizeof(*s.endpoints), compare_rows);
+	if (s.n_matches)
+		qsort(s.matches, s.n_matches, sizeof(*s.matches), compare_rows);
+	s.n_endpoint_rows = s.n_endpoints;
+	s.n_match_rows = s.n_matches;
+	*snapshot = s;
+	return 0;
+}
+
+int snapshot_take(struct snapshot *snapshot, const struct directory_view *view, uint64_t except)
+{
+	struct snapshot s = { 0 };
+	int r = read_tables(&s, view);
+
+	if (r < 0) {
+		snapshot_deinit(&s);
+		return r;
+	}
 	prune(&s, except);
 	s.n_endpoint_rows = s.n_endpoints;
 	s.n_match_rows = s.n_matches;

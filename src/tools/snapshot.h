@@ -29,6 +29,9 @@ struct snapshot {
 
 /* Copy everything but the node @except (the one that looks; 0: none) and its endpoints. 0 or -ENOMEM. */
 int snapshot_take(struct snapshot *snapshot, const struct directory_view *view, uint64_t except);
+/* The rows as they are, channels of clients and servers among them, each table sorted by id. 0 or -ENOMEM. */
+int snapshot_take_rows(struct snapshot *snapshot, const struct directory_view *view);
+
 void snapshot_deinit(struct snapshot *snapshot);
 
 /* What one user has of the router. */

@@ -30,6 +30,7 @@ static const struct command commands[] = {
 	{ "notify", "say that something has happened", cmd_notify },
 	{ "listen", "print events as they happen", cmd_listen },
 	{ "send", "send one small message, published by the router", cmd_send },
+	{ "top", "what moves on each topic, and where it gets stuck", cmd_top },
 	{ "watch", "nodes and endpoints as they come and go, and why", cmd_watch },
 	{ "doctor", "what on this machine is missing or slow, and the cure", cmd_doctor },
 	{ "record", "messages of any topics, to a file", cmd_record },

@@ -22,13 +22,19 @@ wrong "no command 'frobnicate'" help frobnicate
 wrong "unrecognized option '--fast'" --fast
 wrong "requires an argument" --socket
 wrong "path is empty" --socket ""
-for command in list info doctor pub sub call serve notify listen send record replay bench; do
+for command in list info top doctor pub sub call serve notify listen send record replay bench; do
 	wrong "zcp $command: unrecognized option '--no-such-option'" $command --no-such-option
 	wrong "path is empty" $command --socket ""
 done
 wrong "takes no argument.*'x'" list x
 wrong "takes no argument.*'x'" info x
 wrong "takes no argument.*'x'" doctor x
+wrong "takes no argument.*'x'" top x
+wrong "no column 'size'" top --sort size
+wrong "interval wants seconds.*'0'" top --interval 0
+wrong "interval wants seconds.*'soon'" top --interval soon
+wrong "count wants a number.*'0'" top --count 0
+wrong "one table" top --once --count 2
 for command in pub sub call serve notify listen; do
 	wrong "no topic" $command
 	wrong "SERVICE/INSTANCE/EVENT, not 'x'" $command x
@@ -77,10 +83,10 @@ wrong "exclude each other" pub --reliable --lossy a/b/c
 wrong "type: the name" pub --type "" --data x a/b/c
 
 run 0 "$zcp" --help
-for command in list info doctor pub sub call serve notify listen send record replay bench; do
+for command in list info top doctor pub sub call serve notify listen send record replay bench; do
 	grep -q "^  $command " "$dir/out" || fail "zcp --help does not mention $command"
 done
-for command in list info doctor pub sub call serve notify listen send record replay bench; do
+for command in list info top doctor pub sub call serve notify listen send record replay bench; do
 	run 0 "$zcp" $command --help
 	grep -q "^Usage: zcp $command" "$dir/out" || fail "zcp $command --help says nothing"
 	awk 'length > 100 { bad = 1 } END { exit bad }' "$dir/out" || fail "zcp $command --help: a line of over 100 columns"
@@ -95,14 +101,14 @@ run 0 "$zcp" --version
 grep -q '^zcp [0-9][0-9.]*$' "$dir/out" || fail "zcp --version: $(cat "$dir/out")"
 
 # the pages know the same options as --help
-for command in list info doctor pub sub call serve notify listen send record replay; do
+for command in list info top doctor pub sub call serve notify listen send record replay; do
 	"$zcp" $command --help | grep -o -e '^ *\(-[a-z], \)\?--[a-z-]*' | sed 's/.*--//' | sort >"$dir/in-help"
 	sed -n 's/\\-/-/g; s/^\.It \(.*\)/\1/p' "${top_srcdir:-.}/man/zcp-$command.1" | grep -o -e 'Fl -[a-z-]*' | sed 's/Fl -//' | sort >"$dir/in-page"
 	cmp -s "$dir/in-help" "$dir/in-page" || fail "zcp $command --help and its page differ: $(diff "$dir/in-help" "$dir/in-page")"
 done
 
 # runtime failures
-for command in list info; do
+for command in list info top; do
 	run 1 "$zcp" $command
 	grep -q '^zcp: ' "$dir/err" || fail "$command without a router: $(cat "$dir/err")"
 	[ "$(wc -l <"$dir/err")" -eq 1 ] || fail "$command without a router: not one line"

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * top-table.c - which topics zcp top shows, in which order, and how a line of them looks
+ *
+ * The same lines are printed and drawn. With 80 columns there is room for what one looks for first; further columns appear when the names
+ * of the topics leave room for them. A line that a person should look at begins with '!', so that it is found without colours too.
+ */
+#include "tools/top.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/pattern.h"
+#include "tools/text.h"
+#include "tools/tool.h"
+
+#define MARK_WIDTH 2
+#define TOPIC_WIDTH_MIN 12
+
+struct column {
+	const char *title, *key;
+	int width;
+	int rank;	/* when there is little room: 0 is always there, 3 goes first */
+};
+
+static const struct column columns[TOP_COLUMNS] = {
+	[TOP_TOPIC] = { "TOPIC", "topic", TOPIC_WIDTH_MIN, 0 },
+	[TOP_KIND] = { "KIND", "kind", 6, 3 },
+	[TOP_ENDS] = { "P>S", "subscribers", 5, 0 },
+	[TOP_TOTAL] = { "TOTAL", "total", 5, 2 },
+	[TOP_RATE] = { "MSG/S", "rate", 5, 0 },
+	[TOP_RECEIVED] = { "RCV/S", "received", 5, 2 },
+	[TOP_BYTES] = { "B/S", "bytes", 6, 0 },
+	[TOP_QUEUE] = { "QUEUE", "queue", 5, 0 },
+	[TOP_LOST] = { "LOST", "lost", 5, 0 },
+	[TOP_POOL] = { "POOL", "pool", 4, 0 },
+	[TOP_HIGH] = { "HIGH", "high", 4, 1 },
+	[TOP_HELD] = { "HELD", "held", 4, 0 },
+	[TOP_BEAT] = { "BEAT", "beat", 5, 1 },
+	[TOP_STATE] = { "STATE", "state", 12, 0 },
+};
+
+enum top_column top_find_column(const char *key)
+{
+	int i = 0;
+
+	while (i < TOP_COLUMNS && strcmp(columns[i].key, key))
+		i++;
+	return (enum top_column)i;
+}
+
+const char *top_column_key(enum top_column column)
+{
+	return columns[column].key;
+}
+
+/* ---- choosing ---------------------------------------------------------------------------------------------------- */
+
+void top_name(char name[TOP_NAME_BYTES], const struct wire_topic *topic)
+{
+	snprintf(name, TOP_NAME_BYTES, "%s/%s/%s", topic->service, topic->instance, topic->event);
+}
+
+/* A filter without wildcards is a part of the name. */
+static bool is_wanted(const struct top *top, const struct traffic_topic *topic)
+{
+	char name[TOP_NAME_BYTES];
+
+	if (!*top->filter)
+		return true;
+	top_name(name, topic->name);
+	if (strpbrk(top->filter, "*?"))
+		return pattern_matches(top->filter, name);
+	return strstr(name, top->filter) != NULL;
+}
+
+static int compare_numbers(double a, double b)
+{
+	return a < b ? -1 : a > b;
+}
+
+static double sort_number(const struct traffic_topic *t, enum top_column column)
+{
+	switch (column) {
+	case TOP_KIND:
+		return -(double)t->kind;
+	case TOP_ENDS:
+		return t->n_subscribers + t->n_publishers / 1e6;
+	case TOP_TOTAL:
+		return (double)t->published;
+	case TOP_RATE:
+		return t->rate;
+	case TOP_RECEIVED:
+		return t->received_rate;
+	case TOP_BYTES:
+		return t->byte_rate;
+	case TOP_QUEUE:
+		return t->fill;
+	case TOP_LOST:
+		return (double)t->lost + (double)t->overrun;
+	case TOP_POOL:
+		return t->pool_use;
+	case TOP_HIGH:
+		return t->pool_high;
+	case TOP_HELD:
+		return (double)t->n_held;
+	case TOP_BEAT:
+		return (double)t->silent_ns;
+	case TOP_STATE:
+		return -(double)t->state;
+	default:
+		return 0;
+	}
+}
+
+static int compare_topics(const void *left, const void *right, void *context)
+{
+	const struct traffic_topic *a = *(const struct traffic_topic *const *)left, *b = *(const struct traffic_topic *const *)right;
+	const struct top *top = context;
+	/* the largest first; names as in a list */
+	int r = top->sort == TOP_TOPIC ? 0 : compare_numbers(sort_number(b, top->sort), sort_number(a, top->sort));
+	bool by_name = !r;
+
+	if (!r)
+		r = snapshot_compare_topics(a->name, b->name);
+	if (!r)
+		r = (int)a->kind - (int)b->kind;
+	return top->reverse && (!by_name || top->sort == TOP_TOPIC) ? -r : r;
+}
+
+int top_choose(struct top *top)
+{
+	free(top->shown);
+	top->n_shown = 0;
+	top->shown = calloc(top->traffic.n_topics + 1, sizeof(const struct traffic_topic *));
+	if (!top->shown)
+		return -ENOMEM;
+	for (size_t i = 0; i < top->traffic.n_topics; i++)
+		if (is_wanted(top, &top->traffic.topics[i]))
+			top->shown[top->n_shown++] = &top->traffic.topics[i];
+	qsort_r(top->shown, top->n_shown, sizeof(const struct traffic_topic *), compare_topics, top);
+	return 0;
+}
+
+/* ---- cells ------------------------------------------------------------------------------------------------------- */
+
+const char *top_number(double value, char buffer[TOP_NUMBER])
+{
+	static const char units[] = " kMGTPE";
+	int unit = 0;
+
+	if (value < 999.5 && (value == 0 || value >= 9.95)) {
+		snprintf(buffer, TOP_NUMBER, "%.0f", value);
+		return buffer;
+	}
+	for (; value >= 999.5 && unit < (int)sizeof(units) - 2; unit++)
+		value /= 1000;
+	snprintf(buffer, TOP_NUMBER, "%.*f%.*s", unit == 0 ? 1 : value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value, unit ? 1 : 0, units + unit);
+	return buffer;
+}
+
+/* Counts have no fractions below a thousand. */
+static const char *whole_number(uint64_t value, char buffer[TOP_NUMBER])
+{
+	if (value >= 1000)
+		return top_number((double)value, buffer);
+	snprintf(buffer, TOP_NUMBER, "%" PRIu64, value);
+	return buffer;
+}
+
+static void share_text(char *text, size_t size, double share)
+{
+	if (share < 0)
+		snprintf(text, size, "-");
+	else
+		snprintf(text, size, "%.0f%%", share < 9.99 ? share * 100 : 999);
+}
+
+static void beat_text(char *text, size_t size, uint64_t silent_ns)
+{
+	uint64_t s = silent_ns / 1000000000;
+
+	if (!silent_ns)
+		snprintf(text, size, "ok");
+	else if (s < 1000)
+		snprintf(text, size, "%" PRIu64 "s", s);
+	else
+		snprintf(text, size, "%" PRIu64 "m", s / 60 < 9999 ? s / 60 : 9999);
+}
+
+static void cell_text(char *text, size_t size, const struct traffic_topic *t, enum top_column column, int width)
+{
+	char number[TOP_NUMBER];
+
+	switch (column) {
+	case TOP_KIND:
+		snprintf(text, size, "%s", traffic_kind_name(t->kind));
+		break;
+	case TOP_ENDS:
+		snprintf(text, size, "%u>%u", t->n_publishers, t->n_subscribers);
+		break;
+	case TOP_TOTAL:
+		snprintf(text, size, "%s", whole_number(t->published, number));
+		break;
+	case TOP_RATE:
+		snprintf(text, size, "%s", top_number(t->rate, number));
+		break;
+	case TOP_RECEIVED:
+		snprintf(text, size, "%s", top_number(t->received_rate, number));
+		break;
+	case TOP_BYTES:
+		snprintf(text, size, "%s%s", t->bytes_exact ? "" : "~", top_number(t->byte_rate, number));
+		break;
+	case TOP_QUEUE:
+		share_text(text, size, t->kind == TRAFFIC_EVENTS || !t->n_publishers ? -1 : t->fill);
+		break;
+	case TOP_LOST:
+		snprintf(text, size, "%s", whole_number(t->lost + t->overrun, number));
+		break;
+	case TOP_POOL:
+		share_text(text, size, t->pool_use);
+		break;
+	case TOP_HIGH:
+		share_text(text, size, t->pool_high);
+		break;
+	case TOP_HELD:
+		snprintf(text, size, "%s", whole_number(t->n_held, number));
+		break;
+	case TOP_BEAT:
+		beat_text(text, size, t->silent_ns);
+		break;
+	case TOP_STATE:
+		snprintf(text, size, "%s", t->state == TRAFFIC_UNRESPONSIVE && width < 12 ? "no beat" : traffic_state_name(t->state));
+		break;
+	default:
+		*text = 0;
+	}
+}
+
+/* ---- lines ------------------------------------------------------------------------------------------------------- */
+
+static int longest_name(const struct top *top)
+{
+	int longest = TOPIC_WIDTH_MIN;
+
+	for (size_t i = 0; i < top->n_shown; i++) {
+		const struct wire_topic *name = top->shown[i]->name;
+		/* in bytes, which is at least the width of what is printable */
+		int n = (int)(strlen(name->service) + strlen(name->instance) + strlen(name->event)) + 2;
+
+		if (n > longest)
+			longest = n;
+	}
+	return longest;
+}
+
+static int width_of(const struct top_layout *layout)
+{
+	int width = MARK_WIDTH - 1;
+
+	for (int i = 0; i < layout->n; i++)
+		width += layout->width[i] + 1;
+	return width;
+}
+
+static void use_columns(struct top_layout *layout, int rank)
+{
+	layout->n = 0;
+	for (int i = 0; i < TOP_COLUMNS; i++) {
+		if (columns[i].rank > rank)
+			continue;
+		layout->column[layout->n] = (enum top_column)i;
+		layout->width[layout->n++] = columns[i].width;
+	}
+}
+
+void top_lay_out(struct top_layout *layout, const struct top *top, int width)
+{
+	int longest = longest_name(top), rank = 3, left;
+
+	/* names first, then columns; but not for the sake of one that is very long */
+	do
+		use_columns(layout, rank);
+	while (width && rank-- > 0 && width_of(layout) - TOPIC_WIDTH_MIN + (longest < 40 ? longest : 40) > width);
+	left = width ? width - width_of(layout) : longest - TOPIC_WIDTH_MIN;
+	/* narrow: states are abbreviated */
+	if (width && left < longest - TOPIC_WIDTH_MIN && width < 100) {
+		layout->width[layout->n - 1] = 8;
+		left += 4;
+	}
+	if (left > longest - TOPIC_WIDTH_MIN)
+		left = longest - TOPIC_WIDTH_MIN;
+	if (left > 0)
+		layout->width[0] += left;
+}
+
+static void print_name(FILE *out, const struct wire_topic *topic, int width)
+{
+	char name[TOP_NAME_BYTES], *safe;
+	int used;
+
+	top_name(name, topic);
+	used = text_safe(name, strlen(name), width, &safe);
+	if (used < 0)
+		return;
+	fprintf(out, "%s%*s", safe, width > used ? width - used : 0, "");
+	free(safe);
+}
+
+static void print_cells(FILE *out, const struct top_layout *layout, const struct traffic_topic *topic)
+{
+	for (int i = 0; i < layout->n; i++) {
+		enum top_column column = layout->column[i];
+		bool left = column == TOP_TOPIC || column == TOP_STATE || column == TOP_KIND;
+		char text[32];
+
+		if (i)
+			fputc(' ', out);
+		if (column == TOP_TOPIC && topic) {
+			print_name(out, topic->name, layout->width[i]);
+			continue;
+		}
+		if (topic)
+			cell_text(text, sizeof(text), topic, column, layout->width[i]);
+		else
+			snprintf(text, sizeof(text), "%s", columns[column].title);
+		if (i == layout->n - 1)
+			fputs(text, out);
+		else
+			fprintf(out, left ? "%-*s" : "%*s", layout->width[i], text);
+	}
+}
+
+char *top_line(const struct top_layout *layout, const struct traffic_topic *topic)
+{
+	char *line = NULL;
+	size_t size;
+	FILE *out = open_memstream(&line, &size);
+
+	if (!out)
+		return NULL;
+	fputs(topic && traffic_wants_attention(topic->state) ? "! " : "  ", out);
+	print_cells(out, layout, topic);
+	if (fclose(out)) {
+		free(line);
+		return NULL;
+	}
+	return line;
+}
+
+/* ---- the router, and one topic ----------------------------------------------------------------------------------- */
+
+void top_print_router(FILE *out, const struct top *top)
+{
+	const struct directory_header *h = top->node->directory.header;
+	uint64_t start = *(const volatile uint64_t *)&h->start_ns, now = top->traffic.now_ns;
+	char version[sizeof(h->package_version) + 1] = { 0 }, uptime[TEXT_NUMBER], bytes[TEXT_NUMBER], *safe;
+
+	memcpy(version, h->package_version, sizeof(h->package_version));
+	if (text_safe(version, strlen(version), 0, &safe) < 0)
+		return;
+	fprintf(out, "zcp-router %s, pid %" PRIu32 ", up %s; %zu nodes, %zu endpoints, %s", safe, *(const volatile uint32_t *)&h->router_pid,
+		text_duration(now > start ? now - start : 0, uptime), top->traffic.n_nodes, top->traffic.n_endpoints,
+		text_bytes(atomic_load_explicit(&h->segment_bytes_total, memory_order_relaxed), bytes));
+	free(safe);
+}
+
+enum { D_KIND, D_ID, D_STATE, D_RATE, D_QUEUE, D_LOST, D_MEMORY, D_PROCESS, N_DETAILS };
+
+static void add_memory(struct table *table, const struct traffic_endpoint *e)
+{
+	char use[16], high[16];
+
+	if (e->row->kind != WIRE_PUBLISHER) {
+		table_cell(table, D_MEMORY, "%" PRIu32 " held", e->n_held);
+		return;
+	}
+	if (!e->n_pools)
+		return;
+	share_text(use, sizeof(use), e->pool_use);
+	share_text(high, sizeof(high), e->pool_high);
+	table_cell(table, D_MEMORY, "pool %s/%s", use, high);
+}
+
+static void add_detail(struct table *table, const struct traffic_endpoint *e)
+{
+	bool publishes = e->row->kind == WIRE_PUBLISHER;
+	char number[TOP_NUMBER], bytes[TOP_NUMBER], text[32];
+
+	table_row(table);
+	table_cell(table, D_KIND, "%s%s", traffic_wants_attention(e->state) ? "! " : "  ", traffic_role_name(e));
+	table_cell(table, D_ID, "%" PRIu64, e->row->id);
+	beat_text(text, sizeof(text), e->silent_ns);
+	table_cell(table, D_STATE, e->silent_ns ? "%s %s" : "%s", traffic_state_name(e->state), text);
+	if (publishes && e->row->role != WIRE_ROLE_EVENT)
+		table_cell(table, D_RATE, "%s/s %s%sB/s", top_number(e->rate, number), e->bytes_exact ? "" : "~", top_number(e->byte_rate, bytes));
+	else
+		table_cell(table, D_RATE, "%s/s", top_number(e->rate, number));
+	share_text(text, sizeof(text), e->row->role == WIRE_ROLE_EVENT || !e->connections ? -1 : e->fill);
+	table_cell(table, D_QUEUE, "queue %s", text);
+	if (publishes)
+		table_cell(table, D_LOST, "%s failed", whole_number(e->n_failed_loans, number));
+	else
+		table_cell(table, D_LOST, "%s lost", whole_number(e->lost + e->overrun, number));
+	add_memory(table, e);
+	table_cell(table, D_PROCESS, "pid %" PRIu32 " %s", e->node->pid, e->node->name);
+}
+
+static void add_connection(struct table *table, const struct traffic_connection *c)
+{
+	table_row(table);
+	table_cell(table, 0, "%s%" PRIu64 " -> %" PRIu64, c->lost_now || (c->overrun && !c->skips) ? "! " : "  ", c->match->publisher,
+		   c->match->subscriber);
+	if (!c->known) {
+		table_cell(table, 1, "unseen");
+		return;
+	}
+	if (c->publisher->row->role == WIRE_ROLE_EVENT)
+		return;
+	table_cell(table, 1, "%" PRIu64 "/%" PRIu32 " waiting", c->lag, c->publisher->sight->geometry.depth);
+	table_cell(table, 2, "%" PRIu64 " lost", c->lost);
+	if (c->skips)
+		table_cell(table, 3, "newest only");
+	else if (c->overrun)
+		table_cell(table, 3, "+%" PRIu64 " overrun", c->overrun);
+	table_cell(table, 4, "%" PRIu64 " received", c->received);
+	table_cell(table, 5, "%" PRIu32 " held", c->n_held);
+	table_cell(table, 6, "%s", c->match->flags & WIRE_MATCH_LOSSY ? "lossy" : "reliable");
+	if (c->malformed)
+		table_cell(table, 7, "%" PRIu64 " malformed", c->malformed);
+}
+
+static void add_pools(struct table *table, const struct traffic_endpoint *e)
+{
+	for (uint32_t i = 0; i < e->n_pools; i++) {
+		const struct traffic_pool *p = &e->pool[i];
+
+		/* most publishers use one of their classes */
+		if (!p->touched && !p->in_use)
+			continue;
+		table_row(table);
+		table_cell(table, 0, "  %" PRIu64 " chunks of %" PRIu32, e->row->id, p->chunk_bytes);
+		table_cell(table, 1, "%" PRIu32 " of %" PRIu32 " in use", p->in_use, p->count);
+		table_cell(table, 2, "%" PRIu32 " ever used", p->touched);
+	}
+}
+
+static void print_table(FILE *out, const char *title, struct table *table)
+{
+	if (table->n_rows) {
+		fprintf(out, "%s\n", title);
+		table_print(table, out, 0, table->n_rows, 0);
+	}
+	table_deinit(table);
+}
+
+void top_print_detail(FILE *out, const struct traffic_topic *topic)
+{
+	struct table table;
+
+	table_init(&table, N_DETAILS);
+	for (const struct traffic_endpoint *e = topic->endpoints; e; e = e->next)
+		add_detail(&table, e);
+	print_table(out, "  endpoints", &table);
+	table_init(&table, 8);
+	for (const struct traffic_endpoint *e = topic->endpoints; e; e = e->next)
+		for (const struct traffic_connection *c = e->row->kind == WIRE_PUBLISHER ? e->connections : NULL; c; c = c->next_of_publisher)
+			add_connection(&table, c);
+	print_table(out, "\n  connections", &table);
+	table_init(&table, 3);
+	for (const struct traffic_endpoint *e = topic->endpoints; e; e = e->next)
+		add_pools(&table, e);
+	print_table(out, "\n  pools", &table);
+}
