@@ -259,9 +259,10 @@ static int conclude(struct record_command *c, int r)
 		return r == -EINVAL ? TOOL_USAGE : TOOL_FAILURE;
 	parts = recording_writer_parts(c->writer);
 	progress_finish(&c->progress, c->n_messages, c->n_bytes);
+	/* then the numbers are of what was taken, and not of what is there: --info knows */
 	if (recording_writer_close(c->writer, &bytes, why) < 0)
 		status = tool_fail("%s; what was written before can be read", why);
-	if (!c->quiet)
+	else if (!c->quiet)
 		print_summary(c, bytes, parts);
 	if (c->topics.n_failed)
 		status = TOOL_FAILURE;	/* each was said */
