@@ -37,11 +37,31 @@ static bool can_join(void)
 {
 	struct zcp_node_options options = { .sz = sizeof(options), .socket_path = lib_socket, .no_thread = true };
 	zcp_node *node;
-	int r = zcp_node_open(&node, "first", &options);
+	int r;
 
+	/* so that "no router" is not what zcp_last_error() says when something else fails later */
+	if (access(lib_socket, F_OK) < 0)
+		return false;
+	r = zcp_node_open(&node, "first", &options);
 	if (r == 0)
 		zcp_node_close(node);
 	return r == 0;
+}
+
+bool lib_router_lives(void)
+{
+	char path[64], text[256] = "", *state;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)lib_router);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (!fgets(text, sizeof(text), file))
+		text[0] = 0;
+	fclose(file);
+	state = strrchr(text, ')');	/* behind the name */
+	return state && state[1] == ' ' && !strchr("ZX", state[2]);
 }
 
 const char *lib_directory(void)
@@ -69,7 +89,8 @@ void lib_router_again(void)
 		execv(binary, (char *const *)(uintptr_t)argv);
 		_exit(127);
 	}
-	ck_assert_within(can_join(), DEADLINE_MS);
+	ck_assert_within(can_join() || !lib_router_lives(), DEADLINE_MS);
+	ck_assert_msg(lib_router_lives(), "the router has ended as soon as it was started");
 }
 
 void lib_router_start(void)

@@ -27,6 +27,9 @@ void lib_router_start(void);
 /* SIGTERM, and a clean end is expected; or another signal, and any end. */
 void lib_router_stop(int signal);
 
+/* It runs: it has not ended, whosever child it is and whether its end was waited for or not. */
+bool lib_router_lives(void);
+
 /* Further arguments of the routers that are started from now on, NULL-terminated; NULL: none. */
 extern const char *const *lib_router_arguments;
 
