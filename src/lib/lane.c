@@ -209,8 +209,8 @@ void lane_waiting_close(struct zcp_subscriber *s, bool forked)
 void lane_wake_writer(const struct zcp_subscriber *s, struct lane *lane)
 {
 	lane->reader.wake_writer = false;
-	doorbell_ring(lane->match.doorbell);
 	PROBE(zcp, ring, s->endpoint.id, lane->match.peer);
+	doorbell_ring(lane->match.doorbell);
 }
 
 void lane_free_copies(struct lane *lane)

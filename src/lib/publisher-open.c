@@ -34,8 +34,8 @@ static void ring(void *context, void *peer)
 	const struct match *match = peer;
 	const struct zcp_publisher *p = context;
 
-	doorbell_ring(match->doorbell);
 	PROBE(zcp, ring, p->endpoint.id, match->peer);
+	doorbell_ring(match->doorbell);
 }
 
 /* There is an extra that is not needed. */
