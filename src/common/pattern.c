@@ -7,7 +7,9 @@
  */
 #include "common/pattern.h"
 
+#include <errno.h>
 #include <stddef.h>
+#include <string.h>
 
 /* The next character of UTF-8; a stray byte is a character. */
 static const char *next_character(const char *text)
@@ -50,6 +52,28 @@ bool pattern_matches_topic(const struct wire_topic *pattern, const struct wire_t
 {
 	return pattern_matches(pattern->service, topic->service) && pattern_matches(pattern->instance, topic->instance) &&
 	       pattern_matches(pattern->event, topic->event);
+}
+
+int pattern_parse(struct wire_topic *pattern, const char *text, enum name_fault *fault)
+{
+	char *const parts[] = { pattern->service, pattern->instance, pattern->event };
+
+	memset(pattern, 0, sizeof(*pattern));
+	*fault = NAME_OK;
+	for (int i = 0; i < 3; i++) {
+		size_t n = strcspn(text, "/");
+
+		if (n)
+			*fault = name_check(text, n);
+		if (*fault != NAME_OK)
+			return -EINVAL;
+		memcpy(parts[i], text, n);
+		text += n;
+		if (!*text)
+			return 0;
+		text++;
+	}
+	return *text ? -E2BIG : 0;
 }
 
 bool pattern_is_empty(const struct wire_topic *pattern)

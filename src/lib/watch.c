@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/name.h"
+#include "common/pattern.h"
 #include "lib/control.h"
 #include "lib/doorbell.h"
 #include "lib/endpoint.h"
@@ -171,28 +172,18 @@ void watch_wake_all(struct zcp_node *node)
 
 /* ---- open and close ---------------------------------------------------------------------------------------------- */
 
-/* "a/b/c" with missing parts at the end into three fields. */
 static int parse_pattern(struct wire_topic *topic, const char *pattern)
 {
-	char *const parts[] = { topic->service, topic->instance, topic->event };
-	const char *at = pattern ? pattern : "";
+	enum name_fault fault;
 
-	for (int i = 0; i < 3; i++) {
-		size_t n = strcspn(at, "/");
-		enum name_fault fault;
-
-		if (n > ZCP_NAME_MAX)
-			return error_set(-EINVAL, "a part of the pattern '%.40s' is longer than %d bytes", pattern, ZCP_NAME_MAX);
-		memcpy(parts[i], at, n);
-		fault = n ? name_check_field(parts[i], WIRE_NAME_BYTES) : NAME_OK;
-		if (fault != NAME_OK)
-			return error_set(-EINVAL, "a part of the pattern '%.40s' %s", pattern, name_fault_text(fault));
-		at += n;
-		if (!*at)
-			return 0;
-		at++;
+	switch (pattern_parse(topic, pattern ? pattern : "", &fault)) {
+	case -EINVAL:
+		return error_set(-EINVAL, "a part of the pattern '%.40s' %s", pattern, name_fault_text(fault));
+	case -E2BIG:
+		return error_set(-EINVAL, "the pattern '%.40s' has more than three parts", pattern);
+	default:
+		return 0;
 	}
-	return *at ? error_set(-EINVAL, "the pattern '%.40s' has more than three parts", pattern) : 0;
 }
 
 static int prepare(struct wire_watch_open *open, const char *pattern, struct zcp_watch_options *o, const void *options)
