@@ -25,6 +25,10 @@ dist_man_MANS += \
 	man/zcp-watch.1 \
 	man/zcp.1
 
+if HAVE_BPF
+dist_man_MANS += man/zcp-trace.1
+endif
+
 dist_man_MANS += \
 	man/zcp.7 \
 	man/zcp_client_open.3 \

@@ -87,6 +87,45 @@ zcp_SOURCES += \
 zcp_CPPFLAGS += $(LIBURING_CFLAGS)
 zcp_LDADD += $(LIBURING_LIBS)
 
+# zcp-trace: the sub-commands each with a BPF object of bpf/.
+if HAVE_BPF
+bin_PROGRAMS += zcp-trace
+endif
+zcp_trace_SOURCES = \
+	src/tools/interrupt.c \
+	src/tools/interrupt.h \
+	src/tools/snapshot.c \
+	src/tools/snapshot.h \
+	src/tools/text.c \
+	src/tools/text.h \
+	src/tools/tool.c \
+	src/tools/tool.h \
+	src/tools/trace-attach.c \
+	src/tools/trace-attach.h \
+	src/tools/trace-drops.c \
+	src/tools/trace-events.c \
+	src/tools/trace-exits.c \
+	src/tools/trace-flow.c \
+	src/tools/trace-flow.h \
+	src/tools/trace-histogram.c \
+	src/tools/trace-histogram.h \
+	src/tools/trace-kinds.c \
+	src/tools/trace-kinds.h \
+	src/tools/trace-latency.c \
+	src/tools/trace-names.c \
+	src/tools/trace-names.h \
+	src/tools/trace-top.c \
+	src/tools/trace-wakeups.c \
+	src/tools/trace.c \
+	src/tools/trace.h
+zcp_trace_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -I$(top_builddir) -DLIBDIR='"$(libdir)"' $(JANSSON_CFLAGS) $(LIBBPF_CFLAGS)
+zcp_trace_LDADD = \
+	libzcp_lib.la \
+	libzcp_channel.la \
+	libzcp_common.la \
+	$(JANSSON_LIBS) \
+	$(LIBBPF_LIBS)
+
 bench: zcp$(EXEEXT) zcp-router$(EXEEXT)
 	$(AM_V_at)ZCP_ROUTER_BIN='$(abs_builddir)/zcp-router$(EXEEXT)' ./zcp$(EXEEXT) bench $(BENCHFLAGS)
 bench-probes:

@@ -5,18 +5,34 @@
 #include "tools/tool.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-static const char *command = "zcp";
+static const char *program = "zcp", *command = "zcp";
 static const char *socket_path;
+
+void tool_set_program(const char *name)
+{
+	program = command = name;
+}
 
 void tool_set_command(const char *argv0)
 {
 	command = argv0;
+}
+
+void tool_fill_standard_fds(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+			_exit(TOOL_FAILURE);
+	}
 }
 
 const char *tool_socket(void)
@@ -45,7 +61,7 @@ int tool_fail(const char *format, ...)
 {
 	va_list arguments;
 
-	fputs("zcp: ", stderr);
+	fprintf(stderr, "%s: ", program);
 	va_start(arguments, format);
 	vfprintf(stderr, format, arguments);
 	va_end(arguments);
@@ -76,7 +92,7 @@ int tool_common_option(int option, const char *argument, const char *help)
 		fputs(help, stdout);
 		return tool_finish_stdout();
 	case TOOL_OPTION_VERSION:
-		printf("zcp %s\n", zcp_version());
+		printf("%s %s\n", program, zcp_version());
 		return tool_finish_stdout();
 	case TOOL_OPTION_SOCKET:
 		if (!*argument)

@@ -118,6 +118,15 @@ int tool_fail_zcp(int error);
 /* Flush stdout; TOOL_OK, or a complaint and TOOL_FAILURE. A reader that has closed the pipe is no failure. */
 int tool_finish_stdout(void);
 
+/*
+ * Called by main, first of all. A standard descriptor that is closed would become our socket's number, and output would go to the router: fill
+ * it with one that fails as the closed one would.
+ */
+void tool_fill_standard_fds(void);
+
+/* Called by main: the program whose name messages carry, if that is not "zcp". */
+void tool_set_program(const char *name);
+
 /* Called by main: the command whose name messages carry. */
 void tool_set_command(const char *argv0);
 

@@ -6,11 +6,8 @@
  * is none ('+' in getopt's string); each command reads its own, the common ones included, so that `zcp pub
  * --socket PATH` works too.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tools/text.h"
 #include "tools/tool.h"
@@ -98,19 +95,6 @@ static int run_help(int argc, char **argv)
 	return run(command, 2, words);
 }
 
-/*
- * A standard descriptor that is closed would become our socket's number, and output would go to the router.
- * Fill it with one that fails as the closed one would.
- */
-static void fill_standard_fds(void)
-{
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
-		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
-			_exit(TOOL_FAILURE);
-	}
-}
-
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -121,7 +105,7 @@ int main(int argc, char **argv)
 	const struct command *command;
 	int c, r;
 
-	fill_standard_fds();
+	tool_fill_standard_fds();
 	text_init();
 	if (argc < 1)
 		return TOOL_USAGE;

@@ -161,6 +161,29 @@ tests_integration_test_zcp_top_screen_SOURCES = tests/integration/test-zcp-top-s
 tests_integration_test_zcp_top_screen_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_zcp_top_screen_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
+# zcp-trace. Needs root and eBPF, and says so. Helper: trace-helper.
+if HAVE_BPF
+trace_tests = \
+	tests/integration/test-trace-drops \
+	tests/integration/test-trace-exits \
+	tests/integration/test-trace-latency
+check_PROGRAMS += $(trace_tests)
+TESTS += $(trace_tests)
+endif
+
+TRACE_HELPER = tests/integration/trace-helper.c tests/integration/trace-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_trace_drops_SOURCES = tests/integration/test-trace-drops.c $(TRACE_HELPER)
+tests_integration_test_trace_drops_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_integration_test_trace_drops_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
+
+tests_integration_test_trace_exits_SOURCES = tests/integration/test-trace-exits.c $(TRACE_HELPER)
+tests_integration_test_trace_exits_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_integration_test_trace_exits_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
+
+tests_integration_test_trace_latency_SOURCES = tests/integration/test-trace-latency.c $(TRACE_HELPER)
+tests_integration_test_trace_latency_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_integration_test_trace_latency_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
+
 # The router at wire level. Helper: router-helper.
 router_tests = \
 	tests/integration/test-router \

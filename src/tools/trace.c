@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trace.c - zcp-trace: what all its sub-commands do alike. See trace.h
+ */
+#include "tools/trace.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/fd.h"
+#include "common/pattern.h"
+#include "tools/interrupt.h"
+#include "tools/text.h"
+#include "tools/tool.h"
+
+#define RECORDS_AT_ONCE 65536	/* then have a look at the clock and the signals */
+
+static const struct trace_command *const commands[] = {
+	&trace_events, &trace_latency, &trace_drops, &trace_exits, &trace_wakeups, &trace_top,
+};
+#define N_COMMANDS (sizeof(commands) / sizeof(*commands))
+
+/* ---- what may go wrong ------------------------------------------------------------------------------------------- */
+
+/* The capabilities that it takes, and that we lack: "CAP_BPF, CAP_PERFMON", or "". */
+static const char *missing_rights(char text[64])
+{
+	static const struct {
+		unsigned int number;
+		const char *name;
+	} wanted[] = { { CAP_BPF, "CAP_BPF" }, { CAP_PERFMON, "CAP_PERFMON" }, { CAP_SYS_PTRACE, "CAP_SYS_PTRACE" } };
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+	uint64_t has;
+
+	text[0] = 0;
+	if (syscall(SYS_capget, &header, data) < 0)
+		return text;
+	has = data[0].effective | (uint64_t)data[1].effective << 32;
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
+		/* CAP_SYS_ADMIN has what the first two were split off from */
+		if (has & 1ull << wanted[i].number || (wanted[i].number != CAP_SYS_PTRACE && has & 1ull << CAP_SYS_ADMIN))
+			continue;
+		snprintf(text + strlen(text), 64 - strlen(text), "%s%s", *text ? ", " : "", wanted[i].name);
+	}
+	return text;
+}
+
+static int explain(int error)
+{
+	char text[64];
+
+	switch (error) {
+	case -EPERM:
+	case -EACCES:
+		if (*missing_rights(text))
+			tool_fail("tracing takes more rights: missing %s; root has them, or 'setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep' gives them",
+				  text);
+		else
+			tool_fail("the kernel does not allow tracing: it is locked down, or a container or a security module forbids it");
+		break;
+	case -ENOENT:
+	case -ESRCH:
+	case -EOPNOTSUPP:
+		tool_fail("the kernel lacks something: tracing takes CONFIG_DEBUG_INFO_BTF and CONFIG_UPROBE_EVENTS, and Linux 5.15 or newer");
+		break;
+	case -ENOSYS:
+		tool_fail("the kernel has no bpf(2), or a seccomp profile hides it");
+		break;
+	default:
+		tool_fail("the kernel does not take the program: %s", strerror(-error));
+	}
+	return -1;
+}
+
+int trace_loaded(int r)
+{
+	return r < 0 ? explain(r) : 0;
+}
+
+static int say_nothing(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	(void)level, (void)format, (void)arguments;
+	return 0;
+}
+
+/* With ZCP_TRACE_DEBUG set, what libbpf has to say. */
+static int say_all(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	(void)level;
+	return vfprintf(stderr, format, arguments);
+}
+
+/* ---- for sub-commands -------------------------------------------------------------------------------------------- */
+
+#define FIRST_PID_NS 0xeffffffcu	/* the inode of the first pid namespace (PROC_PID_INIT_INO) */
+
+void trace_fill_filter(const struct trace *trace, struct trace_filter *filter)
+{
+	struct stat namespace = { 0 };
+
+	filter->pid = trace->options.pid;
+	filter->own = (unsigned int)getpid();
+	if (stat("/proc/self/ns/pid", &namespace) == 0 && namespace.st_ino != FIRST_PID_NS)
+		filter->pid_ns = (unsigned int)namespace.st_ino;
+}
+
+int trace_probe(struct trace *trace, const char *provider, const char *probe, struct bpf_program *program, uint64_t cookie)
+{
+	return attacher_add(trace->attacher, provider, probe, program, cookie);
+}
+
+static int on_record(void *context, void *record, size_t bytes)
+{
+	struct trace *trace = context;
+
+	trace->command->record(trace, record, bytes);
+	return ++trace->n_records % RECORDS_AT_ONCE && (trace->ending || !interrupt_signal()) ? 0 : -EAGAIN;
+}
+
+int trace_maps(struct trace *trace, const struct bpf_map *endpoints, const struct bpf_map *ring)
+{
+	names_set_map(trace->names, bpf_map__fd(endpoints));
+	if (!ring)
+		return 0;
+	trace->ring = ring_buffer__new(bpf_map__fd(ring), on_record, trace, NULL);
+	return trace->ring ? 0 : explain(-errno);
+}
+
+bool trace_next(const struct bpf_map *map, bool first, void *key, size_t key_bytes, void *value)
+{
+	char next[64];
+	int fd = bpf_map__fd(map);
+
+	while (bpf_map_get_next_key(fd, first ? NULL : key, next) == 0) {
+		first = false;
+		memcpy(key, next, key_bytes);
+		if (bpf_map_lookup_elem(fd, key, value) == 0)
+			return true;
+	}
+	return false;
+}
+
+const char *trace_time(uint64_t at_ns, char text[TRACE_TIME])
+{
+	struct timespec now;
+	struct tm tm;
+	int64_t ns;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - (int64_t)(clock_now_ns() - at_ns);
+	now.tv_sec = (time_t)(ns / 1000000000);
+	localtime_r(&now.tv_sec, &tm);
+	snprintf(text, TRACE_TIME, "%02d:%02d:%02d.%06d", tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(ns % 1000000000 / 1000));
+	return text;
+}
+
+const char *trace_ns(uint64_t ns, char text[TRACE_TIME])
+{
+	static const char *const units[] = { "ns", "us", "ms", "s" };
+	double value = (double)ns;
+	size_t unit = 0;
+
+	while (value >= 999.5 && unit < 3) {
+		value /= 1000;
+		unit++;
+	}
+	snprintf(text, TRACE_TIME, "%.*f %s", !unit || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2, value, units[unit]);
+	return text;
+}
+
+void trace_print_safe(const char *text, int columns)
+{
+	char *safe;
+
+	if (text_safe(text, strlen(text), 0, &safe) < 0)
+		return;
+	printf("%-*s", columns, safe);
+	free(safe);
+}
+
+void trace_json(json_t *object)
+{
+	if (!object || json_dumpf(object, stdout, JSON_COMPACT) < 0)
+		tool_fail("out of memory: a line is missing");
+	else
+		putchar('\n');
+	json_decref(object);
+}
+
+void trace_begin_table(const struct trace *trace)
+{
+	if (trace->redraw)
+		fputs("\033[H\033[J", stdout);
+}
+
+static uint64_t n_dropped(const struct trace *trace)
+{
+	return trace->command->n_dropped ? trace->command->n_dropped(trace) : 0;
+}
+
+void trace_summary(const struct trace *trace)
+{
+	uint64_t dropped = n_dropped(trace);
+	double seconds = (double)(trace->now_ns - trace->start_ns) / 1e9;
+
+	if (trace->options.json)
+		trace_json(json_pack("{s:s, s:f, s:i, s:I, s:I}", "type", "summary", "seconds", seconds,
+				     "files", attacher_n_files(trace->attacher), "dropped", (json_int_t)dropped,
+				     "foreign", (json_int_t)trace->n_foreign));
+	else if (dropped)
+		fprintf(stderr, "zcp-trace: %" PRIu64 " records were lost: no room for them\n", dropped);
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------------------------- */
+
+static int watch_descriptors(const struct trace *trace)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	_cleanup_fd_ int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (fd < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, names_fd(trace->names), &event) < 0 ||
+	    (trace->ring && epoll_ctl(fd, EPOLL_CTL_ADD, ring_buffer__epoll_fd(trace->ring), &event) < 0)) {
+		tool_fail("epoll: %s", strerror(errno));
+		return -1;
+	}
+	return fd_take(&fd);
+}
+
+static int flush(struct trace *trace)
+{
+	if (fflush(stdout) == 0)
+		return 0;
+	trace->stop = true;
+	return errno == EPIPE ? 0 : tool_fail("standard output: %s", strerror(errno)), -1;
+}
+
+static int report(struct trace *trace, bool last)
+{
+	int r;
+
+	trace->now_ns = clock_now_ns();
+	r = trace->command->report ? trace->command->report(trace, last) : 0;
+	trace->last_ns = trace->now_ns;
+	if (r == 0 && last)
+		trace_summary(trace);
+	if (r < 0)
+		return tool_fail("out of memory"), -1;
+	return flush(trace);
+}
+
+/* What waits in the ring buffer. 0, or -1. */
+static int take_records(struct trace *trace)
+{
+	if (!trace->ring)
+		return 0;
+	ring_buffer__consume(trace->ring);
+	return flush(trace);
+}
+
+/* News of the router: names, and processes to attach to. */
+static int take_news(struct trace *trace)
+{
+	int r = names_update(trace->names);
+
+	if (r < 0)
+		return tool_fail_zcp(-ENOTCONN), -1;
+	if (r == 0)
+		return 0;
+	r = attacher_scan(trace->attacher, trace->names);
+	if (r > 0)
+		fprintf(stderr, "zcp-trace: probes in %d files now\n", attacher_n_files(trace->attacher));
+	return 0;
+}
+
+/* 0 at the end, -1 after a complaint. */
+static int loop(struct trace *trace, int fd)
+{
+	const int64_t interval = trace->options.interval_ns, duration = trace->options.duration_ns;
+	uint64_t end = duration ? trace->start_ns + (uint64_t)duration : UINT64_MAX, next = trace->start_ns + (uint64_t)interval;
+
+	while (!trace->stop && !interrupt_signal()) {
+		uint64_t now = clock_now_ns(), until = next < end ? next : end;
+
+		if (now >= end)
+			break;
+		if (now >= next) {
+			if (report(trace, false) < 0 || take_news(trace) < 0)
+				return -1;
+			next += (uint64_t)interval * ((now - next) / (uint64_t)interval + 1);
+			continue;
+		}
+		if (interrupt_poll(fd, POLLIN, (int64_t)(until - now)) == 1 && (take_news(trace) < 0 || take_records(trace) < 0))
+			return -1;
+	}
+	return 0;
+}
+
+/* Nobody there but us? */
+static bool is_alone(const struct trace *trace)
+{
+	const struct name_node *n = names_nodes(trace->names);
+	int living = 0;
+
+	for (; n; n = n->hh.next)
+		living += !n->gone_ns;
+	return living <= 1;
+}
+
+static int attach(struct trace *trace)
+{
+	int r = attacher_scan(trace->attacher, trace->names);
+
+	if (r < 0)
+		return explain(r);
+	if (is_alone(trace))
+		fprintf(stderr, "zcp-trace: nobody uses libzcp yet; waiting\n");
+	fprintf(stderr, "zcp-trace: probes in %d file%s; Ctrl-C ends\n", attacher_n_files(trace->attacher),
+		attacher_n_files(trace->attacher) == 1 ? "" : "s");
+	trace->start_ns = trace->last_ns = clock_now_ns();
+	return 0;
+}
+
+static int run(struct trace *trace)
+{
+	_cleanup_fd_ int fd = -1;
+	int r;
+
+	if (attacher_new(&trace->attacher) < 0)
+		return tool_fail("out of memory"), -1;
+	if (names_open(&trace->names, &trace->options.topic) < 0 || trace->command->load(trace) < 0 || attach(trace) < 0)
+		return -1;
+	fd = watch_descriptors(trace);
+	if (fd < 0)
+		return -1;
+	r = loop(trace, fd);
+	trace->ending = true;
+	if (r == 0 && !trace->stop && take_records(trace) == 0)
+		r = report(trace, true);
+	return r;
+}
+
+/* In this order: what is attached belongs to the object. */
+static void clean_up(struct trace *trace)
+{
+	trace->attacher = attacher_free(trace->attacher);
+	ring_buffer__free(trace->ring);
+	trace->ring = NULL;
+	if (trace->names)
+		names_set_map(trace->names, -1);
+	trace->command->unload(trace);
+	trace->names = names_close(trace->names);
+}
+
+/* ---- the command line -------------------------------------------------------------------------------------------- */
+
+static const char help_head[] =
+	"Usage: zcp-trace COMMAND [OPTION]...\n"
+	"\n"
+	"Where each microsecond and each lost message went, on a running system.\n"
+	"\n"
+	"Commands\n";
+
+static const char help_options[] =
+	"  -p, --pid PID        only this process\n"
+	"  -t, --topic PATTERN  only topics like 'radar/*'\n"
+	"      --duration S     end after S seconds\n"
+	"      --interval S     report every S seconds; 1\n"
+	"      --json           one JSON object a line\n"
+	TOOL_COMMON_HELP;
+
+enum { OPTION_DURATION = TOOL_OPTION_FIRST, OPTION_INTERVAL, OPTION_JSON, OPTION_HISTOGRAM };
+
+static const struct option long_options[] = {
+	{ "pid", required_argument, NULL, 'p' },
+	{ "topic", required_argument, NULL, 't' },
+	{ "kinds", required_argument, NULL, 'k' },
+	{ "duration", required_argument, NULL, OPTION_DURATION },
+	{ "interval", required_argument, NULL, OPTION_INTERVAL },
+	{ "json", no_argument, NULL, OPTION_JSON },
+	{ "histogram", no_argument, NULL, OPTION_HISTOGRAM },
+	TOOL_COMMON_OPTIONS,
+	{ 0 },
+};
+
+static bool parse_topic(const char *text, struct wire_topic *topic)
+{
+	enum name_fault fault;
+	int r = pattern_parse(topic, text, &fault);
+
+	if (r == -E2BIG)
+		tool_usage("--topic: the pattern '%.40s' has more than three parts", text);
+	else if (r < 0)
+		tool_usage("--topic: a part of the pattern '%.40s' %s", text, name_fault_text(fault));
+	return r == 0;
+}
+
+static bool parse_time(const char *option, const char *text, int64_t *ns)
+{
+	if (!tool_parse_seconds(option, text, ns))
+		return false;
+	if (*ns >= 1000000)
+		return true;
+	tool_usage("%s: at least a millisecond", option);
+	return false;
+}
+
+static void print_help(const struct trace_command *command)
+{
+	printf("Usage: zcp-trace %s [OPTION]...\n\n%s\n", command->name, command->help);
+	if (command->has_kinds)
+		puts("  -k, --kinds LIST     only these probes, as in publish,take,lost");
+	if (command->has_histogram)
+		puts("      --histogram      draw it, at the end");
+	fputs(help_options, stdout);
+}
+
+/* -1: go on. */
+static int parse(struct trace *trace, int c)
+{
+	struct trace_options *o = &trace->options;
+	uint64_t number;
+
+	switch (c) {
+	case 'p':
+		if (!tool_parse_count("--pid", optarg, 1, INT32_MAX, &number))
+			return TOOL_USAGE;
+		o->pid = (uint32_t)number;
+		return -1;
+	case 't':
+		return parse_topic(optarg, &o->topic) ? -1 : TOOL_USAGE;
+	case 'k':
+		if (!trace->command->has_kinds)
+			return tool_usage("--kinds is for 'zcp-trace events'");
+		return trace_parse_kinds(optarg, &o->kinds) ? -1 : TOOL_USAGE;
+	case OPTION_DURATION:
+		return parse_time("--duration", optarg, &o->duration_ns) ? -1 : TOOL_USAGE;
+	case OPTION_INTERVAL:
+		return parse_time("--interval", optarg, &o->interval_ns) ? -1 : TOOL_USAGE;
+	case OPTION_JSON:
+		o->json = true;
+		return -1;
+	case OPTION_HISTOGRAM:
+		if (!trace->command->has_histogram)
+			return tool_usage("--histogram is for 'zcp-trace latency' and 'zcp-trace wakeups'");
+		o->histogram = true;
+		return -1;
+	case 'h':
+		print_help(trace->command);
+		return tool_finish_stdout();
+	default:
+		return tool_common_option(c, optarg, NULL);
+	}
+}
+
+static bool wants_redraw(const struct trace *trace)
+{
+	const char *term = getenv("TERM");
+
+	return trace->command->redraws && !trace->options.json && isatty(STDOUT_FILENO) && term && strcmp(term, "dumb");
+}
+
+static int run_command(const struct trace_command *command, int argc, char **argv)
+{
+	struct trace trace = { .command = command, .options = { .interval_ns = 1000000000 } };
+	char name[32];
+	int c, r;
+
+	snprintf(name, sizeof(name), "zcp-trace %s", command->name);
+	argv[0] = name;
+	tool_set_command(name);
+	optind = 0;
+	while ((c = getopt_long(argc, argv, "hp:t:k:", long_options, NULL)) != -1) {
+		if ((r = parse(&trace, c)) >= 0)
+			return r;
+	}
+	if (optind < argc)
+		return tool_usage("takes no argument, but there is '%s'", argv[optind]);
+	if (interrupt_init() < 0)
+		return TOOL_FAILURE;
+	trace.redraw = wants_redraw(&trace);
+	libbpf_set_print(getenv("ZCP_TRACE_DEBUG") ? say_all : say_nothing);
+	r = run(&trace);
+	clean_up(&trace);
+	return r < 0 ? TOOL_FAILURE : tool_finish_stdout();
+}
+
+static int print_all_help(void)
+{
+	fputs(help_head, stdout);
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		printf("  %-8s %s\n", commands[i]->name, commands[i]->summary);
+	printf("\nOptions of every command ('zcp-trace COMMAND --help' has the others)\n%s", help_options);
+	return tool_finish_stdout();
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		TOOL_COMMON_OPTIONS,
+		{ 0 },
+	};
+	static char name[] = "zcp-trace";
+	int c, r;
+
+	tool_fill_standard_fds();
+	text_init();
+	tool_set_program(name);
+	if (argc < 1)
+		return TOOL_USAGE;
+	argv[0] = name;
+	while ((c = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
+		if (c == 'h')
+			return print_all_help();
+		if ((r = tool_common_option(c, optarg, NULL)) >= 0)
+			return r;
+	}
+	if (optind == argc)
+		return tool_usage("no command was given");
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		if (!strcmp(argv[optind], commands[i]->name))
+			return run_command(commands[i], argc - optind, argv + optind);
+	}
+	return tool_usage("there is no command '%s'", argv[optind]);
+}

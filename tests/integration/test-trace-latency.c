@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * zcp-trace latency, top, wakeups: counts are exact, times lie between what the two ends know.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "trace-helper.h"
+
+#define MESSAGES 20000u
+
+/* Waits until a message is 30 ms old before it takes it. */
+static void take_late(struct stage *stage)
+{
+	zcp_node *node = lib_node("late");
+	zcp_subscriber *s = lib_subscriber(node, NULL);
+
+	stage_set(stage, READY, 1);
+	stage_wait(stage, GO, 1);
+	for (uint64_t i = 1; i <= stage->at[GO]; i++) {
+		stage_wait(stage, FIRST, i);
+		usleep(30000);
+		lib_receive(s);
+		stage_set(stage, DONE, i);
+	}
+	stage_wait(stage, DONE, 100);
+	zcp_node_close(node);
+}
+
+/* --- latency, top --------------------------------------------------------------------------------- */
+
+START_TEST(latency_counts_every_message)
+{
+	const struct zcp_publisher_options reliable = { .reliable = true, .timeout = -1 };
+	struct world w = world_begin(take_all, &reliable);
+	const json_t *t;
+	json_t *all;
+
+	trace("latency", "-t", "serv*/*/event");
+	stage_set(w.stage, GO, MESSAGES);
+	for (unsigned int i = 0; i < MESSAGES; i++)
+		ok(lib_send(w.publisher, i, 64));
+	stage_wait(w.stage, DONE, 1);
+	all = trace_lines();
+	t = total_line(all);
+	ck_assert_int_eq(number_of(t, "count"), MESSAGES);
+	ck_assert_int_eq(number_of(t, "untimed"), 0);
+	ck_assert_int_gt(number_of(t, "p50_ns"), 0);
+	ck_assert_int_le(number_of(t, "p50_ns"), number_of(t, "p99_ns"));
+	ck_assert_int_le(number_of(t, "p999_ns"), number_of(t, "max_ns"));
+	ck_assert_int_le(number_of(t, "max_ns"), (int64_t)w.stage->at[SLOWEST]);
+	check_summary(all);
+	json_decref(all);
+	stage_set(w.stage, DONE, 2);
+	process_expect_success(w.reader);
+	world_end(&w);
+}
+END_TEST
+
+START_TEST(latency_of_late_readers)
+{
+	struct world w = world_begin(take_late, NULL);
+	const json_t *t;
+	json_t *all;
+
+	trace("latency");
+	stage_set(w.stage, GO, 10);
+	for (unsigned int i = 1; i <= 10; i++) {
+		ok(lib_send(w.publisher, i, 64));
+		stage_set(w.stage, FIRST, i);
+		stage_wait(w.stage, DONE, i);
+	}
+	all = trace_lines();
+	t = total_line(all);
+	ck_assert_int_eq(number_of(t, "count"), 10);
+	/* a bucket is 6 % wide, its middle is what is shown */
+	ck_assert_int_ge(number_of(t, "p50_ns"), 29 * MS);
+	ck_assert_int_ge(number_of(t, "max_ns"), 30 * MS);
+	json_decref(all);
+	stage_set(w.stage, DONE, 100);
+	process_expect_success(w.reader);
+	world_end(&w);
+}
+END_TEST
+
+/* Without timestamps the first take makes the tracer attach the probe of publish, and from there on there are times. */
+START_TEST(latency_without_timestamps)
+{
+	const struct zcp_publisher_options untimed = { .no_timestamps = true };
+	struct world w = world_begin(take_late, &untimed);
+	unsigned int n = 20;
+	const json_t *t;
+	json_t *all;
+
+	trace("latency", "--interval", "0.05");
+	stage_set(w.stage, GO, n);
+	for (unsigned int i = 1; i <= n; i++) {
+		ok(lib_send(w.publisher, i, 64));
+		stage_set(w.stage, FIRST, i);
+		stage_wait(w.stage, DONE, i);
+	}
+	all = trace_lines();
+	t = total_line(all);
+	ck_assert_int_eq(number_of(t, "count"), n);
+	ck_assert_int_ge(number_of(t, "untimed"), 1);
+	ck_assert_int_lt(number_of(t, "untimed"), n);
+	ck_assert_int_ge(number_of(t, "p50_ns"), 29 * MS);
+	json_decref(all);
+	stage_set(w.stage, DONE, 100);
+	process_expect_success(w.reader);
+	world_end(&w);
+}
+END_TEST
+
+START_TEST(top_counts_what_goes_in_and_out)
+{
+	struct world w = world_begin(take_all, &(struct zcp_publisher_options){ .reliable = true, .timeout = -1 });
+	const json_t *t;
+	json_t *all;
+
+	trace("top", "--interval", "0.2");
+	stage_set(w.stage, GO, MESSAGES);
+	for (unsigned int i = 0; i < MESSAGES; i++)
+		ok(lib_send(w.publisher, i, 100));
+	stage_wait(w.stage, DONE, 1);
+	all = trace_lines();
+	t = total_line(all);
+	ck_assert_int_eq(number_of(t, "published"), MESSAGES);
+	ck_assert_int_eq(number_of(t, "published_bytes"), 100 * MESSAGES);
+	ck_assert_int_eq(number_of(t, "taken"), MESSAGES);
+	ck_assert_int_eq(number_of(t, "taken_bytes"), 100 * MESSAGES);
+	ck_assert_int_eq(number_of(t, "lost"), 0);
+	json_decref(all);
+	stage_set(w.stage, DONE, 2);
+	process_expect_success(w.reader);
+	world_end(&w);
+}
+END_TEST
+
+/* --- wakeups -------------------------------------------------------------------------------------- */
+
+static char state_of(pid_t pid)
+{
+	char path[64], text[256] = "", *at;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert_ok(fd);
+	ck_assert_ok(read(fd, text, sizeof(text) - 1));
+	close(fd);
+	at = strrchr(text, ')');
+	return at ? at[2] : '?';
+}
+
+static void take_and_sleep(struct stage *stage)
+{
+	zcp_node *node = lib_node("sleeper");
+	zcp_subscriber *s = lib_subscriber(node, NULL);
+
+	stage_set(stage, READY, 1);
+	stage_wait(stage, GO, 1);
+	for (uint64_t i = 1; i <= stage->at[GO]; i++) {
+		ok(zcp_subscriber_wait(s, -1));
+		lib_receive(s);
+		stage_set(stage, DONE, i);
+	}
+	stage_wait(stage, DONE, 1000);
+	zcp_node_close(node);
+}
+
+START_TEST(wakeups_leg_by_leg)
+{
+	static const char *const names[] = { "doorbell", "schedule", "take", "all" };
+	struct world w = world_begin(take_and_sleep, NULL);
+	const json_t *t, *legs;
+	json_t *all;
+
+	trace("wakeups");
+	stage_set(w.stage, GO, 50);
+	for (unsigned int i = 1; i <= 50; i++) {
+		/* asleep in wait, and not on its way there; if it is not, the message needs no doorbell */
+		for (int looks = 0; looks < 3; looks++)
+			ck_assert_within(state_of(w.reader) == 'S', DEADLINE_MS);
+		ok(lib_send(w.publisher, i, 64));
+		stage_wait(w.stage, DONE, i);
+	}
+	all = trace_lines();
+	t = total_line(all);
+	legs = json_object_get(t, "legs");
+	ck_assert_int_eq(number_of(t, "taken"), 50);
+	ck_assert_int_ge(number_of(t, "woken"), 40);
+	ck_assert_int_le(number_of(t, "woken"), 50);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(number_of(json_object_get(legs, names[i]), "count"), number_of(t, "woken"));
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_le(number_of(json_object_get(legs, names[i]), "max_ns"), number_of(json_object_get(legs, "all"), "max_ns"));
+	ck_assert_int_gt(number_of(json_object_get(legs, "schedule"), "p50_ns"), 0);
+	json_decref(all);
+	stage_set(w.stage, DONE, 1000);
+	process_expect_success(w.reader);
+	world_end(&w);
+}
+END_TEST
+
+/* --- the suite ------------------------------------------------------------------------------------ */
+
+int main(void)
+{
+	Suite *suite = suite_create("trace-latency");
+
+	trace_skip();
+	add(suite, "latency", latency_counts_every_message, latency_of_late_readers, latency_without_timestamps);
+	add(suite, "top", top_counts_what_goes_in_and_out);
+	add(suite, "wakeups", wakeups_leg_by_leg);
+	return run_suite(suite);
+}
