@@ -65,6 +65,7 @@ struct zcp_node {
 	struct router_paths paths;
 	uint64_t retry_ns, deadline_ns;	/* NODE_AWAY: next attempt; NODE_GREETED, NODE_RESUMING: patience for the answer */
 	uint64_t backoff_ns, away_since_ns;
+	uint64_t router_beat, router_beat_ns;	/* the router's heartbeat when we looked last, and when it was a new one */
 	uint32_t rejoin_request;	/* number of the question under way; 0: none */
 	uint64_t resuming;		/* endpoint it is about */
 	uint32_t resuming_extra;	/* and which extra of it; 0: the endpoint itself */

@@ -9,10 +9,13 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/fd.h"
@@ -25,6 +28,7 @@
 
 #define BACKOFF_LAST_NS 1000000000ull
 #define AUTOSTART_AFTER_NS 2000000000ull	/* whoever looks after the router restarts it sooner */
+#define ROUTER_SILENT_NS 1000000000ull	/* three of its scans */
 #define EXPECT_NS 10000000000ull	/* without a router, publishers stop to expect subscribers */
 
 /* ---- going away -------------------------------------------------------------------------------------------------- */
@@ -434,15 +438,59 @@ bool rejoin_answer(struct zcp_node *node, const union wire_message *m, int fds[W
 	return true;
 }
 
+/* ---- a router that is dead, and whose socket is not -------------------------------------------------------------- */
+
+/* Whoever called listen(), as far as can be told: not of another pid namespace, and socket activation says systemd. */
+static bool router_is_dead(const struct zcp_node *node)
+{
+	struct ucred credentials;
+	socklen_t length = sizeof(credentials);
+	struct pollfd p = { .events = POLLIN };
+	bool dead;
+
+	if (getsockopt(node->socket, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0 || credentials.pid <= 0)
+		return false;
+	p.fd = (int)syscall(SYS_pidfd_open, credentials.pid, 0);
+	if (p.fd < 0)
+		return errno == ESRCH;
+	dead = poll(&p, 1, 0) > 0 && p.revents & POLLIN;
+	fd_close(p.fd);
+	return dead;
+}
+
+/*
+ * The kernel closes the sockets of a process that is killed, but those that an io_uring waits on only with the ring, and under load
+ * that was seen to take many seconds. So when the router's heart stands still, once a second, we look for the process.
+ */
+static bool router_has_died(struct zcp_node *node, uint64_t now)
+{
+	uint64_t beat = atomic_load_explicit(&node->directory.header->heartbeat_ns, memory_order_relaxed);
+
+	if (beat != node->router_beat || !node->router_beat_ns) {
+		node->router_beat = beat;
+		node->router_beat_ns = now;
+		return false;
+	}
+	if (now - node->router_beat_ns < ROUTER_SILENT_NS)
+		return false;
+	node->router_beat_ns = now;
+	return router_is_dead(node);
+}
+
 /* ---- time -------------------------------------------------------------------------------------------------------- */
 
 void rejoin_run(struct zcp_node *node)
 {
 	uint64_t now;
 
-	if (node->state == NODE_JOINED || node->state == NODE_LOST)
+	if (node->state == NODE_LOST)
 		return;
 	now = clock_now_ns();
+	if (node->state == NODE_JOINED) {
+		if (router_has_died(node, now))
+			rejoin_connection_ended(node, false);
+		return;
+	}
 	if (!node->given_up_waiting && now - node->away_since_ns > EXPECT_NS) {
 		node->given_up_waiting = true;
 		tell_all_endpoints(node);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -550,6 +551,60 @@ START_TEST(many_restarts_leave_nothing)
 }
 END_TEST
 
+/* Descriptors of ours for all sockets of process @pid. */
+static int steal_sockets(pid_t pid, int *fds, int max)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), n = 0;
+
+	ck_assert_ok(pidfd);
+	for (int i = 0; i < 64 && n < max; i++) {
+		int fd = (int)syscall(SYS_pidfd_getfd, pidfd, i, 0);
+		struct stat st;
+
+		if (fd < 0)
+			continue;
+		if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode))
+			fds[n++] = fd;
+		else
+			close(fd);
+	}
+	close(pidfd);
+	return n;
+}
+
+/*
+ * A router is killed, and its sockets live on, as they do for a while in the kernel's care: the next one starts all the same, and
+ * the nodes find out that they speak to nobody.
+ */
+START_TEST(sockets_outlive_the_router)
+{
+	int fds[16], n;
+	zcp_subscriber *s;
+	zcp_publisher *p;
+	zcp_node *node;
+
+	lib_router_start();
+	node = lib_node("n");
+	p = lib_publisher(node, &reliable);
+	s = lib_subscriber(node, NULL);
+	ok(zcp_publisher_wait(p, 1, 10 * SECOND));
+	n = steal_sockets(lib_router, fds, 16);
+	ck_assert_int_ge(n, 2);
+	lib_router_kill(SIGKILL);
+	lib_router_again();
+	ok(lib_send(p, 1, 100));
+	ck_assert_uint_eq(lib_receive(s), 1);
+	expect_rows(1, 2, 1);
+	while (n)
+		close(fds[--n]);
+	ok(lib_send(p, 2, 100));
+	ck_assert_uint_eq(lib_receive(s), 2);
+	zcp_node_close(node);
+	expect_rows(0, 0, 0);
+	lib_router_stop(SIGTERM);
+}
+END_TEST
+
 struct opener {
 	zcp_node *node;
 	_Atomic bool stop;
@@ -637,6 +692,7 @@ int main(void)
 
 	tcase = add_test_case(suite, "nothing left", 120);
 	tcase_add_loop_test(tcase, many_restarts_leave_nothing, 0, 2);
+	tcase_add_test(tcase, sockets_outlive_the_router);
 	tcase_add_test(tcase, threads_that_open);
 	return run_suite(suite);
 }
