@@ -41,6 +41,7 @@ check-is-missing:
 	@false
 endif
 include tests/model/local.mk
+include tests/bench/local.mk
 
 # Only cheap and self-contained checks: the exported symbols against the map, and the header on its own.
 dist_check_SCRIPTS += tests/exported-symbols tests/header-alone tests/probes-there
