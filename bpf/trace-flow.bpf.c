@@ -2,6 +2,9 @@
 /*
  * trace-flow.bpf.c - what was published, taken and lost, and how long messages took: for latency and top
  *
+ * A subscriber says what it has taken for many messages at once (src/lib/tally.h), so that looking on costs some ten ns a message and
+ * not a trip into the kernel.
+ *
  * Everything is counted by endpoint: whose topic that is, is found out later, so that the first message of an endpoint nobody has heard of
  * counts like any other. A message says when it was published. For publishers without timestamps (learned at the first take that finds
  * none) `on_publish` notes the time; a reader that is faster than this probe has its messages counted, but not timed.
@@ -112,26 +115,59 @@ static __always_inline trace_u64 noted_time(trace_u64 publisher, trace_u64 seque
 	return is_at(place, &message) ? time : 0;
 }
 
-/* take(subscriber, publisher, sequence, size, timestamp_ns) */
-SEC("usdt")
-int on_take(struct pt_regs *ctx)
+/* TALLY_MAX of src/lib/tally.h, and as many more as anybody may want. */
+#define TAKEN_MAX 4096
+
+struct taken_batch {
+	struct trace_taken *taken;
+	trace_u64 latencies;			/* an address of the reader's */
+};
+
+static long add_latency(__u32 i, struct taken_batch *batch)
 {
-	trace_u64 now = bpf_ktime_get_ns(), subscriber, time;
+	trace_u64 ns;
+
+	if (bpf_probe_read_user(&ns, sizeof(ns), (const void *)(batch->latencies + i * sizeof(ns)))) {
+		drop();
+		return 1;
+	}
+	histogram_add(&batch->taken->latency, ns);
+	return 0;
+}
+
+/* taken(subscriber, count, bytes, latencies, at) */
+SEC("usdt")
+int on_taken(struct pt_regs *ctx)
+{
+	trace_u64 subscriber = argument(ctx, 0), n = argument(ctx, 1);
+	struct taken_batch batch = { .latencies = argument(ctx, 3) };
+
+	if (n > TAKEN_MAX || argument(ctx, 4) < filter.began_ns || !wanted_process() || !wanted_endpoint(subscriber))
+		return 0;
+	batch.taken = taken_by(subscriber);
+	if (!batch.taken)
+		return 0;
+	add(&batch.taken->n, n);
+	add(&batch.taken->bytes, argument(ctx, 2));
+	bpf_loop((__u32)n, add_latency, &batch, 0);
+	return 0;
+}
+
+/* taken_untimed(subscriber, publisher, sequence, size) */
+SEC("usdt")
+int on_taken_untimed(struct pt_regs *ctx)
+{
+	trace_u64 now = bpf_ktime_get_ns(), subscriber = argument(ctx, 0), time;
 	struct trace_taken *t;
 
-	if (!wanted_process())
-		return 0;
-	subscriber = argument(ctx, 0);
-	if (!wanted_endpoint(subscriber))
+	if (!wanted_process() || !wanted_endpoint(subscriber))
 		return 0;
 	t = taken_by(subscriber);
 	if (!t)
 		return 0;
 	add(&t->n, 1);
 	add(&t->bytes, argument(ctx, 3));
-	time = argument(ctx, 4);
-	if (!time)
-		time = noted_time(argument(ctx, 1), argument(ctx, 2));
+	time = noted_time(argument(ctx, 1), argument(ctx, 2));
 	if (time)
 		histogram_add(&t->latency, now > time ? now - time : 0);
 	return 0;

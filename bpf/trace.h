@@ -21,6 +21,7 @@ struct trace_filter {
 	unsigned int own;		/* the tracer, which is a node too */
 	unsigned int pid_ns;		/* inode of its pid namespace; 0: the first one, where no number needs to be looked up */
 	unsigned int reserved;
+	trace_u64 began_ns;		/* what was taken before that is not for us */
 };
 
 /* ---- events: one record for each probe that is hit ---- */

@@ -95,6 +95,7 @@ void client_tick(struct endpoint *ep, uint64_t now_ns)
 {
 	struct zcp_client *c = (struct zcp_client *)(void *)ep;
 
+	subscriber_tick(ep, now_ns);
 	if (atomic_load_explicit(&c->next_deadline_ns, memory_order_relaxed) <= now_ns && !ep->closing)
 		doorbell_ring(ep->doorbell);
 }

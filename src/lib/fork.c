@@ -23,6 +23,8 @@ GATE union gate subscriber_gate = { .word = 0 };
 SEMAPHORE("loan", "publisher_gate", 4);
 SEMAPHORE("publish", "publisher_gate", 6);
 SEMAPHORE("take", "subscriber_gate", 4);
+SEMAPHORE("taken", "subscriber_gate", 4);
+SEMAPHORE("taken_untimed", "subscriber_gate", 4);
 SEMAPHORE("release", "subscriber_gate", 6);
 static_assert(offsetof(struct gate_parts, semaphore) == 4, "what the names say");
 #endif

@@ -50,6 +50,12 @@ static inline bool gate_is_open(const union gate *gate, uint64_t open)
 	return likely(atomic_load_explicit(&gate->word, memory_order_relaxed) == open);
 }
 
+/* Whether a tracer looks. */
+static inline bool gate_is_watched(const union gate *gate)
+{
+	return atomic_load_explicit(&gate->word, memory_order_relaxed) != atomic_load_explicit(&gate->parts.generation, memory_order_relaxed);
+}
+
 /* Whether a handle of @generation was opened by a parent of this process. */
 static inline bool forked_since(uint32_t generation)
 {

@@ -36,8 +36,10 @@ static int look(struct zcp_subscriber *s)
 			return -ENOBUFS;
 		if (subscriber_take_newest(s, s->lane[i], &sample) < 0)
 			continue;
-		if (unlikely(!gate_is_open(&subscriber_gate, s->endpoint.open_gate)))
+		if (unlikely(!gate_is_open(&subscriber_gate, s->endpoint.open_gate))) {
 			subscriber_say_taken(s, &sample);
+			tally_flush(&s->tally, s->endpoint.id);
+		}
 		if (s->value.owner && is_older(&sample, &s->value)) {
 			zcp_sample_release(&sample);
 			continue;

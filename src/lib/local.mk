@@ -55,6 +55,8 @@ libzcp_lib_la_SOURCES = \
 	src/lib/server-open.c \
 	src/lib/subscriber.c \
 	src/lib/subscriber.h \
+	src/lib/tally.c \
+	src/lib/tally.h \
 	src/lib/waitset.c \
 	src/lib/waitset.h \
 	src/lib/waitset-fd.c \

@@ -117,6 +117,7 @@ static const struct endpoint_operations operations = {
 	.is_closed = is_closed,
 	.close = close_endpoint,
 	.introduced = exchange_introduced,
+	.tick = subscriber_tick,
 };
 
 static const struct subscriber_hooks hooks = { NULL, exchange_looked, exchange_drained, NULL };

@@ -155,6 +155,7 @@ const struct endpoint_operations subscriber_operations = {
 	.mark_closed = mark_closed,
 	.is_closed = publisher_is_closed,
 	.close = close_endpoint,
+	.tick = subscriber_tick,
 };
 
 static int open_once(struct zcp_subscriber **subscriber, struct zcp_node *node, struct wire_endpoint_open *message,
@@ -254,6 +255,7 @@ bool subscriber_close(struct zcp_subscriber *s)
 		return false;
 	}
 	waitset_endpoint_closed(&s->endpoint);
+	tally_flush(&s->tally, s->endpoint.id);
 	latest_drop(s);
 	s->closed = true;
 	refuse_new_publishers(s);

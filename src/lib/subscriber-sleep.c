@@ -33,7 +33,10 @@ void subscriber_flush(struct zcp_subscriber *s)
 
 bool subscriber_has_something(struct zcp_subscriber *s)
 {
-	return subscriber_ready(s) || (s->hooks && s->hooks->ready && s->hooks->ready(s));
+	if (subscriber_ready(s) || (s->hooks && s->hooks->ready && s->hooks->ready(s)))
+		return true;
+	tally_flush(&s->tally, s->endpoint.id);
+	return false;
 }
 
 int subscriber_rearm(struct zcp_subscriber *s)

@@ -20,6 +20,7 @@
 
 #include "channel/reader.h"
 #include "lib/endpoint.h"
+#include "lib/tally.h"
 #include "zcp/zcp.h"
 
 struct connection;
@@ -92,6 +93,8 @@ struct zcp_subscriber {
 	uint32_t max_publishers, history;
 	bool *lane_used;		/* [max_publishers]. Under lock */
 	struct waiting *waiting;	/* publishers for which no index was free, oldest first. Under lock */
+
+	struct tally tally;		/* for tracers; untouched while there are none */
 };
 
 /* ---- lane.c ---- */
@@ -124,9 +127,6 @@ void lane_drop(struct zcp_subscriber *s, struct lane *lane);
 void lane_update_slow(struct lane *lane);
 
 /* The publisher waits for room that we made. */
-/* A tracer has opened the gate (fork.h): *sample was taken. */
-void subscriber_say_taken(const struct zcp_subscriber *s, const struct zcp_sample *sample);
-
 void lane_wake_writer(const struct zcp_subscriber *s, struct lane *lane);
 
 /* No copies of this lane are held and it is attached: their room is not needed any more. */
@@ -139,6 +139,12 @@ bool subscriber_ready(const struct zcp_subscriber *s);
 
 /* The newest message of @lane as a sample, skipping those before it. 0 or -EAGAIN. n_free is not 0. */
 int subscriber_take_newest(struct zcp_subscriber *s, struct lane *lane, struct zcp_sample *sample);
+
+/* A tracer has opened the gate (fork.h): *sample was taken. */
+void subscriber_say_taken(struct zcp_subscriber *s, const struct zcp_sample *sample);
+
+/* The endpoint operation: time passes. */
+void subscriber_tick(struct endpoint *ep, uint64_t now_ns);
 
 /* ---- latest.c ---- */
 

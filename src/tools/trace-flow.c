@@ -44,7 +44,9 @@ int flows_load(struct trace *trace, bool published)
 	s->rodata->count_published = published;
 	r = trace_loaded(trace_flow_bpf__load(s));
 	if (r == 0)
-		r = trace_probe(trace, "zcp", "take", s->progs.on_take, 0);
+		r = trace_probe(trace, "zcp", "taken", s->progs.on_taken, 0);
+	if (r == 0)
+		r = trace_probe(trace, "zcp", "taken_untimed", s->progs.on_taken_untimed, 0);
 	if (r == 0)
 		r = trace_probe(trace, "zcp", "lost", s->progs.on_lost, 0);
 	if (r == 0 && published)

@@ -129,6 +129,7 @@ const struct trace_command trace_latency = {
 	.help = "How long messages take from publish to take, by topic: percentiles of what came in each\n"
 		"interval, and at the end of all. Every message counts.\n",
 	.has_histogram = true,
+	.has_stragglers = true,
 	.load = load,
 	.report = report_and_draw,
 	.unload = flows_unload,

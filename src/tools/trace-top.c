@@ -148,6 +148,7 @@ const struct trace_command trace_top = {
 	.help = "Topics by messages per second: rates of what was published and taken, latency and losses in\n"
 		"each interval; at the end of all.\n",
 	.redraws = true,
+	.has_stragglers = true,
 	.load = load,
 	.report = report,
 	.unload = flows_unload,

@@ -112,6 +112,7 @@ void trace_fill_filter(const struct trace *trace, struct trace_filter *filter)
 
 	filter->pid = trace->options.pid;
 	filter->own = (unsigned int)getpid();
+	filter->began_ns = clock_now_ns();
 	if (stat("/proc/self/ns/pid", &namespace) == 0 && namespace.st_ino != FIRST_PID_NS)
 		filter->pid_ns = (unsigned int)namespace.st_ino;
 }
@@ -332,6 +333,15 @@ static int attach(struct trace *trace)
 	return 0;
 }
 
+/* A reader that stopped in the middle of a burst is spoken for by its node, at the next heartbeat (lib/tally.h). */
+static void await_stragglers(const struct trace *trace)
+{
+	const struct timespec heartbeats = { .tv_nsec = 250000000 };
+
+	if (trace->command->has_stragglers)
+		nanosleep(&heartbeats, NULL);
+}
+
 static int run(struct trace *trace)
 {
 	_cleanup_fd_ int fd = -1;
@@ -346,6 +356,8 @@ static int run(struct trace *trace)
 		return -1;
 	r = loop(trace, fd);
 	trace->ending = true;
+	if (r == 0 && !trace->stop)
+		await_stragglers(trace);
 	if (r == 0 && !trace->stop && take_records(trace) == 0)
 		r = report(trace, true);
 	return r;
@@ -354,6 +366,9 @@ static int run(struct trace *trace)
 /* In this order: what is attached belongs to the object. */
 static void clean_up(struct trace *trace)
 {
+	/* libbpf before 1.3 gives the kernel one place after the other, and the kernel takes up to 0.1 s for each */
+	if (isatty(STDERR_FILENO) && trace->attacher && attacher_n_files(trace->attacher))
+		fprintf(stderr, "zcp-trace: detaching\n");
 	trace->attacher = attacher_free(trace->attacher);
 	ring_buffer__free(trace->ring);
 	trace->ring = NULL;

@@ -59,6 +59,7 @@ struct trace {
 struct trace_command {
 	const char *name, *summary, *help;
 	bool has_kinds, has_histogram, redraws;
+	bool has_stragglers;		/* what happened may be told a little later */
 	int (*load)(struct trace *trace);
 	void (*record)(struct trace *trace, const void *record, size_t bytes);
 	int (*report)(struct trace *trace, bool last);

@@ -131,6 +131,12 @@ tests_unit_test_lib_input_SOURCES = tests/unit/test-lib-input.c
 tests_unit_test_lib_input_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_lib_input_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la $(TEST_LDADD)
 
+check_PROGRAMS += tests/unit/test-tally
+TESTS += tests/unit/test-tally
+tests_unit_test_tally_SOURCES = tests/unit/test-tally.c
+tests_unit_test_tally_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_tally_LDADD = $(TEST_LDADD) libzcp_lib.la libzcp_channel.la libzcp_common.la
+
 # src/router and bpf
 check_PROGRAMS += tests/unit/test-config
 TESTS += tests/unit/test-config
