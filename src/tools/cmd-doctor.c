@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "tools/doctor.h"
@@ -73,11 +72,9 @@ struct report {
 
 static int terminal_columns(void)
 {
-	struct winsize size;
+	int columns = text_terminal_columns();
 
-	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
-		return 0;
-	return size.ws_col < NARROW ? 0 : size.ws_col;
+	return columns < NARROW ? 0 : columns;
 }
 
 /* Print @text, which begins in column INDENT, with line breaks between words and @again more columns before what follows one. */

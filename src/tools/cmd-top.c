@@ -10,8 +10,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "tools/interrupt.h"
@@ -100,18 +98,6 @@ static int settle(struct top *top)
 	return r < 0 ? r : top_look(top);
 }
 
-static int text_width(void)
-{
-	const char *columns = getenv("COLUMNS");
-	struct winsize size;
-
-	if (!isatty(STDOUT_FILENO))
-		return 0;
-	if (columns && atoi(columns) > 0)
-		return atoi(columns);
-	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 ? 0 : size.ws_col;
-}
-
 static int print_all(struct top *top, bool json)
 {
 	bool several = top->count > 1;
@@ -124,7 +110,7 @@ static int print_all(struct top *top, bool json)
 		if (r == 0 && i && !json)
 			putchar('\n');
 		if (r == 0)
-			r = json ? top_print_json(top, !several) : top_print_text(top, text_width());
+			r = json ? top_print_json(top, !several) : top_print_text(top, text_terminal_columns());
 		if (r == 0 && fflush(stdout))
 			break;
 	}
@@ -161,13 +147,6 @@ static int run(struct top *top, bool print, bool json)
 	free(top->shown);
 	zcp_node_close(top->node);
 	return r == TOOL_OK ? tool_finish_stdout() : r;
-}
-
-static bool wants_colour(void)
-{
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-
-	return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb");
 }
 
 static bool parse_interval(const char *text, int64_t *ns)
@@ -226,7 +205,7 @@ int cmd_top(int argc, char **argv)
 		{ "filter", required_argument, NULL, OPTION_FILTER },
 		{ 0 },
 	};
-	struct top top = { .interval_ns = 1000000000, .sort = TOP_RATE, .colour = wants_colour() };
+	struct top top = { .interval_ns = 1000000000, .sort = TOP_RATE, .colour = text_wants_colour() };
 	bool once = false, json = false;
 	int c, r;
 

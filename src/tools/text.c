@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <wchar.h>
 #include <wctype.h>
@@ -29,6 +30,18 @@ bool text_wants_colour(void)
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
 	return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+int text_terminal_columns(void)
+{
+	const char *columns = getenv("COLUMNS");
+	struct winsize size;
+
+	if (!isatty(STDOUT_FILENO))
+		return 0;
+	if (columns && atoi(columns) > 0)
+		return atoi(columns);
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 ? 0 : size.ws_col;
 }
 
 /* Marks that reorder the text around them: harmless to the terminal, not to who reads it. */
@@ -63,6 +76,7 @@ int text_safe(const void *bytes, size_t size, int columns, char **out)
 	static const char digits[] = "0123456789abcdef";
 	const char *p = bytes, *end = p + size;
 	size_t used = 0, room = 0;
+	size_t dots = columns && columns < (int)sizeof(ELLIPSIS) - 1 ? (size_t)columns : sizeof(ELLIPSIS) - 1;
 	size_t mark = 0;	/* where the text would be cut to make room for the ellipsis */
 	int width = 0, mark_width = 0;
 	char *text = NULL;
@@ -85,9 +99,9 @@ int text_safe(const void *bytes, size_t size, int columns, char **out)
 		if (!n)
 			w = escape(*p) ? 2 : 4;
 		if (columns && width + w > columns) {
-			memcpy(text + mark, ELLIPSIS, sizeof(ELLIPSIS) - 1);
-			used = mark + sizeof(ELLIPSIS) - 1;
-			width = mark_width + (int)sizeof(ELLIPSIS) - 1;
+			memcpy(text + mark, ELLIPSIS, dots);
+			used = mark + dots;
+			width = mark_width + (int)dots;
 			break;
 		}
 		if (n) {
@@ -106,7 +120,7 @@ int text_safe(const void *bytes, size_t size, int columns, char **out)
 			text[used++] = digits[c & 15];
 		}
 		width += w;
-		if (columns && width <= columns - (int)sizeof(ELLIPSIS) + 1) {
+		if (columns && width <= columns - (int)dots) {
 			mark = used;
 			mark_width = width;
 		}
@@ -145,6 +159,29 @@ const char *text_bytes(uint64_t bytes, char buffer[TEXT_NUMBER])
 		snprintf(buffer, TEXT_NUMBER, "%.1f %s", value, units[unit]);
 	else
 		snprintf(buffer, TEXT_NUMBER, "%" PRIu64 " B", bytes);
+	return buffer;
+}
+
+const char *text_short(double value, char buffer[TEXT_NUMBER])
+{
+	static const char units[] = " kMGTPE";
+	int unit = 0;
+
+	if (value < 999.5 && (value == 0 || value >= 9.95)) {
+		snprintf(buffer, TEXT_NUMBER, "%.0f", value);
+		return buffer;
+	}
+	for (; value >= 999.5 && unit < (int)sizeof(units) - 2; unit++)
+		value /= 1000;
+	snprintf(buffer, TEXT_NUMBER, "%.*f%.*s", unit == 0 ? 1 : value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value, unit ? 1 : 0, units + unit);
+	return buffer;
+}
+
+const char *text_short_count(uint64_t value, char buffer[TEXT_NUMBER])
+{
+	if (value >= 1000)
+		return text_short((double)value, buffer);
+	snprintf(buffer, TEXT_NUMBER, "%" PRIu64, value);
 	return buffer;
 }
 
@@ -284,6 +321,43 @@ void table_cell(struct table *table, int column, const char *format, ...)
 		table->widths[column] = cell->width;
 }
 
+#define FIT_MIN 12	/* columns that are left of a name however narrow the terminal is */
+
+/* Without space at the end: the last column of a line counts as it is. */
+static int table_width(const struct table *table)
+{
+	int width = 0, gap = 0;
+
+	for (int column = 0; column < table->n_columns; column++) {
+		width += table->widths[column] ? gap + table->widths[column] : 0;
+		gap = width ? 2 : 0;
+	}
+	return width;
+}
+
+void table_fit(struct table *table, int column, int columns)
+{
+	int room = table->widths[column] - (table_width(table) - columns);
+
+	if (!columns || room >= table->widths[column])
+		return;
+	room = room < FIT_MIN ? FIT_MIN : room;
+	table->widths[column] = 0;
+	for (int row = 0; row < table->n_rows; row++) {
+		struct table_cell *cell = &table->cells[row * table->n_columns + column];
+		char *cut = NULL;
+
+		if (cell->width > room && (cell->width = text_safe(cell->text, strlen(cell->text), room, &cut)) >= 0) {
+			free(cell->text);
+			cell->text = cut;
+		}
+		/* out of memory: an empty cell */
+		cell->width = cell->width < 0 ? 0 : cell->width;
+		if (cell->width > table->widths[column])
+			table->widths[column] = cell->width;
+	}
+}
+
 void table_print(const struct table *table, FILE *out, int first, int last, int indent)
 {
 	for (int row = first; row < last; row++) {
@@ -291,9 +365,11 @@ void table_print(const struct table *table, FILE *out, int first, int last, int 
 		int pending = indent;
 
 		for (int column = 0; column < table->n_columns; column++) {
+			int before = table->right & 1u << column ? table->widths[column] - cells[column].width : 0;
+
 			if (cells[column].width)
-				fprintf(out, "%*s%s", pending, "", cells[column].text);
-			pending = (cells[column].width ? 0 : pending) + table->widths[column] -
+				fprintf(out, "%*s%s", pending + before, "", cells[column].text);
+			pending = (cells[column].width ? -before : pending) + table->widths[column] -
 				  cells[column].width + (table->widths[column] ? 2 : 0);
 		}
 		fputc('\n', out);

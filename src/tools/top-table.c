@@ -146,30 +146,6 @@ int top_choose(struct top *top)
 
 /* ---- cells ------------------------------------------------------------------------------------------------------- */
 
-const char *top_number(double value, char buffer[TOP_NUMBER])
-{
-	static const char units[] = " kMGTPE";
-	int unit = 0;
-
-	if (value < 999.5 && (value == 0 || value >= 9.95)) {
-		snprintf(buffer, TOP_NUMBER, "%.0f", value);
-		return buffer;
-	}
-	for (; value >= 999.5 && unit < (int)sizeof(units) - 2; unit++)
-		value /= 1000;
-	snprintf(buffer, TOP_NUMBER, "%.*f%.*s", unit == 0 ? 1 : value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value, unit ? 1 : 0, units + unit);
-	return buffer;
-}
-
-/* Counts have no fractions below a thousand. */
-static const char *whole_number(uint64_t value, char buffer[TOP_NUMBER])
-{
-	if (value >= 1000)
-		return top_number((double)value, buffer);
-	snprintf(buffer, TOP_NUMBER, "%" PRIu64, value);
-	return buffer;
-}
-
 static void share_text(char *text, size_t size, double share)
 {
 	if (share < 0)
@@ -192,7 +168,7 @@ static void beat_text(char *text, size_t size, uint64_t silent_ns)
 
 static void cell_text(char *text, size_t size, const struct traffic_topic *t, enum top_column column, int width)
 {
-	char number[TOP_NUMBER];
+	char number[TEXT_NUMBER];
 
 	switch (column) {
 	case TOP_KIND:
@@ -202,22 +178,22 @@ static void cell_text(char *text, size_t size, const struct traffic_topic *t, en
 		snprintf(text, size, "%u>%u", t->n_publishers, t->n_subscribers);
 		break;
 	case TOP_TOTAL:
-		snprintf(text, size, "%s", whole_number(t->published, number));
+		snprintf(text, size, "%s", text_short_count(t->published, number));
 		break;
 	case TOP_RATE:
-		snprintf(text, size, "%s", top_number(t->rate, number));
+		snprintf(text, size, "%s", text_short(t->rate, number));
 		break;
 	case TOP_RECEIVED:
-		snprintf(text, size, "%s", top_number(t->received_rate, number));
+		snprintf(text, size, "%s", text_short(t->received_rate, number));
 		break;
 	case TOP_BYTES:
-		snprintf(text, size, "%s%s", t->bytes_exact ? "" : "~", top_number(t->byte_rate, number));
+		snprintf(text, size, "%s%s", t->bytes_exact ? "" : "~", text_short(t->byte_rate, number));
 		break;
 	case TOP_QUEUE:
 		share_text(text, size, t->kind == TRAFFIC_EVENTS || !t->n_publishers ? -1 : t->fill);
 		break;
 	case TOP_LOST:
-		snprintf(text, size, "%s", whole_number(t->lost + t->overrun, number));
+		snprintf(text, size, "%s", text_short_count(t->lost + t->overrun, number));
 		break;
 	case TOP_POOL:
 		share_text(text, size, t->pool_use);
@@ -226,7 +202,7 @@ static void cell_text(char *text, size_t size, const struct traffic_topic *t, en
 		share_text(text, size, t->pool_high);
 		break;
 	case TOP_HELD:
-		snprintf(text, size, "%s", whole_number(t->n_held, number));
+		snprintf(text, size, "%s", text_short_count(t->n_held, number));
 		break;
 	case TOP_BEAT:
 		beat_text(text, size, t->silent_ns);
@@ -387,7 +363,7 @@ static void add_memory(struct table *table, const struct traffic_endpoint *e)
 static void add_detail(struct table *table, const struct traffic_endpoint *e)
 {
 	bool publishes = e->row->kind == WIRE_PUBLISHER;
-	char number[TOP_NUMBER], bytes[TOP_NUMBER], text[32];
+	char number[TEXT_NUMBER], bytes[TEXT_NUMBER], text[32];
 
 	table_row(table);
 	table_cell(table, D_KIND, "%s%s", traffic_wants_attention(e->state) ? "! " : "  ", traffic_role_name(e));
@@ -395,15 +371,15 @@ static void add_detail(struct table *table, const struct traffic_endpoint *e)
 	beat_text(text, sizeof(text), e->silent_ns);
 	table_cell(table, D_STATE, e->silent_ns ? "%s %s" : "%s", traffic_state_name(e->state), text);
 	if (publishes && e->row->role != WIRE_ROLE_EVENT)
-		table_cell(table, D_RATE, "%s/s %s%sB/s", top_number(e->rate, number), e->bytes_exact ? "" : "~", top_number(e->byte_rate, bytes));
+		table_cell(table, D_RATE, "%s/s %s%sB/s", text_short(e->rate, number), e->bytes_exact ? "" : "~", text_short(e->byte_rate, bytes));
 	else
-		table_cell(table, D_RATE, "%s/s", top_number(e->rate, number));
+		table_cell(table, D_RATE, "%s/s", text_short(e->rate, number));
 	share_text(text, sizeof(text), e->row->role == WIRE_ROLE_EVENT || !e->connections ? -1 : e->fill);
 	table_cell(table, D_QUEUE, "queue %s", text);
 	if (publishes)
-		table_cell(table, D_LOST, "%s failed", whole_number(e->n_failed_loans, number));
+		table_cell(table, D_LOST, "%s failed", text_short_count(e->n_failed_loans, number));
 	else
-		table_cell(table, D_LOST, "%s lost", whole_number(e->lost + e->overrun, number));
+		table_cell(table, D_LOST, "%s lost", text_short_count(e->lost + e->overrun, number));
 	add_memory(table, e);
 	table_cell(table, D_PROCESS, "pid %" PRIu32 " %s", e->node->pid, e->node->name);
 }

@@ -79,10 +79,6 @@ void top_lay_out(struct top_layout *layout, const struct top *top, int width);
 /* A line of the table, without its end: of @topic, or the headings for NULL. Free it. NULL: out of memory. */
 char *top_line(const struct top_layout *layout, const struct traffic_topic *topic);
 
-/* "1.23k", "45.6M": at most 5 characters. */
-#define TOP_NUMBER 16
-const char *top_number(double value, char buffer[TOP_NUMBER]);
-
 /* "SERVICE/INSTANCE/EVENT", as it is. */
 #define TOP_NAME_BYTES (3 * WIRE_NAME_BYTES)
 void top_name(char name[TOP_NAME_BYTES], const struct wire_topic *topic);

@@ -46,6 +46,10 @@ START_TEST(test_safe_abbreviates)
 	check_safe("01234567\x01", 9, 10, "0123456...", 10);
 	/* a wide character that would straddle the cut */
 	check_safe("012345\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2", 15, 10, "012345...", 9);
+	/* no room for the dots */
+	check_safe("0123", 4, 3, "...", 3);
+	check_safe("0123", 4, 2, "..", 2);
+	check_safe("0123", 4, 1, ".", 1);
 }
 END_TEST
 
@@ -158,6 +162,83 @@ START_TEST(test_table_of_many_rows)
 }
 END_TEST
 
+START_TEST(test_table_aligned_right)
+{
+	struct table table;
+	char *text;
+
+	table_init(&table, 4);
+	table.right = 1u << 1 | 1u << 2;
+	table_row(&table);
+	table_cell(&table, 0, "NAME");
+	table_cell(&table, 1, "N");
+	table_cell(&table, 2, "COUNT");
+	table_cell(&table, 3, "STATE");
+	table_row(&table);
+	table_cell(&table, 0, "a");
+	table_cell(&table, 1, "1000");
+	table_cell(&table, 3, "ok");
+	table_row(&table);
+	table_cell(&table, 1, "7");
+	table_cell(&table, 2, "1");
+	text = table_text(&table, 0);
+	ck_assert_str_eq(text, "NAME     N  COUNT  STATE\n"
+			       "a     1000         ok\n"
+			       "         7      1\n");
+	free(text);
+	table_deinit(&table);
+}
+END_TEST
+
+/* A long name is cut to what is left beside the numbers, but never to nothing. */
+START_TEST(test_table_that_fits)
+{
+	struct table table;
+	char *text;
+
+	table_init(&table, 2);
+	table_row(&table);
+	table_cell(&table, 0, "a-name-of-twenty-four-co");
+	table_cell(&table, 1, "12345");
+	table_row(&table);
+	table_cell(&table, 0, "\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac");
+	table_cell(&table, 1, "1");
+	table_fit(&table, 0, 0);
+	table_fit(&table, 0, 31);
+	text = table_text(&table, 0);
+	ck_assert_str_eq(text, "a-name-of-twenty-four-co  12345\n"
+			       "\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac          1\n");
+	free(text);
+	table_fit(&table, 0, 22);
+	text = table_text(&table, 0);
+	ck_assert_str_eq(text, "a-name-of-tw...  12345\n"
+			       "\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac...  1\n");
+	free(text);
+	table_fit(&table, 0, 5);
+	text = table_text(&table, 0);
+	ck_assert_str_eq(text, "a-name-of...  12345\n"
+			       "\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac...   1\n");
+	free(text);
+	table_deinit(&table);
+}
+END_TEST
+
+START_TEST(test_short_numbers)
+{
+	static const struct {
+		double value;
+		const char *text;
+	} cases[] = { { 0, "0" }, { 0.04, "0.0" }, { 7, "7.0" }, { 9.96, "10" }, { 999.4, "999" }, { 999.6, "1.00k" }, { 12345, "12.3k" },
+		      { 999600, "1.00M" }, { 456e6, "456M" }, { 1.8e19, "18.0E" } };
+	char text[TEXT_NUMBER];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		ck_assert_str_eq(text_short(cases[i].value, text), cases[i].text);
+	ck_assert_str_eq(text_short_count(7, text), "7");
+	ck_assert_str_eq(text_short_count(1000, text), "1.00k");
+}
+END_TEST
+
 START_TEST(test_hexdump)
 {
 	char *text = NULL;
@@ -187,6 +268,9 @@ int main(void)
 	tcase_add_test(tcase, test_base64);
 	tcase_add_test(tcase, test_table);
 	tcase_add_test(tcase, test_table_of_many_rows);
+	tcase_add_test(tcase, test_table_aligned_right);
+	tcase_add_test(tcase, test_table_that_fits);
+	tcase_add_test(tcase, test_short_numbers);
 	tcase_add_test(tcase, test_hexdump);
 	return run_suite(suite);
 }
