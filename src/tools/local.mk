@@ -109,6 +109,8 @@ zcp_trace_SOURCES = \
 	src/tools/trace-flow.h \
 	src/tools/trace-histogram.c \
 	src/tools/trace-histogram.h \
+	src/tools/trace-screen.c \
+	src/tools/trace-screen.h \
 	src/tools/trace-kinds.c \
 	src/tools/trace-kinds.h \
 	src/tools/trace-latency.c \

@@ -223,6 +223,7 @@ static int report(struct trace *trace, bool last)
 	if (!last)
 		return 0;
 	table_init(&table, 10);
+	table.right = ~7u;	/* all numbers; not the three names */
 	table_row(&table);
 	for (int i = 0; i < 10; i++)
 		table_cell(&table, i, "%s", heads[i]);
@@ -236,6 +237,7 @@ static int report(struct trace *trace, bool last)
 	}
 	if (table.n_rows > 1) {
 		puts("\nmessages lost, and what their readers did most of the time since the take before");
+		table_fit(&table, 0, text_terminal_columns());
 		table_print(&table, stdout, 0, table.n_rows, 0);
 	} else if (!trace->options.json) {
 		puts("nothing was lost");

@@ -51,6 +51,7 @@ static void head(struct table *table)
 	static const char *const heads[] = { "TOPIC", "KIND", "COUNT", "P50", "P90", "P99", "P99.9", "MAX" };
 
 	table_init(table, 9);
+	table->right = 0xfc;	/* all numbers; not topic, kind, and the remark */
 	table_row(table);
 	for (int i = 0; i < (int)(sizeof(heads) / sizeof(*heads)); i++)
 		table_cell(table, i, "%s", heads[i]);
@@ -93,6 +94,7 @@ static int report(struct trace *trace, bool last)
 	}
 	if (table.n_rows > 1) {
 		printf("%s%s\n", last ? "\nall, until " : "", trace_time(trace->now_ns, time));
+		table_fit(&table, 0, text_terminal_columns());
 		table_print(&table, stdout, 0, table.n_rows, 0);
 	} else if (last && !trace->options.json) {
 		puts("nothing was taken");

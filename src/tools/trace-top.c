@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * trace-top.c - zcp-trace top: the topics with most messages, live
+ *
+ * On a terminal each report is drawn in the place of the one before (trace-screen.h), as many topics as there are lines; when its size changes, the
+ * last report is drawn again. Elsewhere, and at the end, tables follow each other. A topic that lost messages in the interval begins with '!'.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "tools/text.h"
 #include "tools/trace-flow.h"
 #include "tools/trace-histogram.h"
+#include "tools/trace-screen.h"
+
+#define NARROW 100	/* columns: of fewer none is left for the kind of a topic */
 
 static int load(struct trace *trace)
 {
@@ -25,6 +30,12 @@ struct figures {
 	uint64_t published, published_bytes, taken, taken_bytes, lost;
 	struct trace_histogram latency;
 };
+
+/* The last report. */
+static struct {
+	struct figures *figures;
+	int n;
+} shown;
 
 static void fill(const struct trace *trace, const struct flow *flow, bool last, struct figures *f)
 {
@@ -66,80 +77,165 @@ static void print_json(const struct trace *trace, const struct figures *f, bool 
 	trace_json(object);
 }
 
-static void add_row(struct table *table, const struct figures *f)
+/* ---- the table --------------------------------------------------------------------------------------------------- */
+
+enum { T_TOPIC, T_KIND, T_RATE, T_BYTES, T_TAKEN, T_P50, T_P99, T_LOST, T_ALL_LOST, N_COLUMNS };
+
+static void add_heads(struct table *table, int columns)
+{
+	static const char *const heads[N_COLUMNS] = { "  TOPIC", "KIND", "MSG/S", "B/S", "RCV/S", "P50", "P99", "LOST", "ALL LOST" };
+
+	table_init(table, N_COLUMNS);
+	table->right = ~(1u << T_TOPIC | 1u << T_KIND);
+	table_row(table);
+	for (int i = 0; i < N_COLUMNS; i++)
+		if (i != T_KIND || !columns || columns >= NARROW)
+			table_cell(table, i, "%s", heads[i]);
+}
+
+static void add_row(struct table *table, const struct figures *f, int columns)
 {
 	char text[TRACE_TIME], number[TEXT_NUMBER];
 	struct percentiles p;
 
 	histogram_percentiles(&f->latency, &p);
 	table_row(table);
-	table_cell(table, 0, "%s", f->flow->topic);
-	table_cell(table, 1, "%s", f->flow->kind);
-	table_cell(table, 2, "%.0f", (double)f->published / f->seconds);
-	table_cell(table, 3, "%s", text_bytes((uint64_t)((double)f->published_bytes / f->seconds), number));
-	table_cell(table, 4, "%.0f", (double)f->taken / f->seconds);
+	table_cell(table, T_TOPIC, "%s%s", f->lost ? "! " : "  ", f->flow->topic);
+	if (!columns || columns >= NARROW)
+		table_cell(table, T_KIND, "%s", f->flow->kind);
+	table_cell(table, T_RATE, "%s", text_short((double)f->published / f->seconds, number));
+	table_cell(table, T_BYTES, "%s", text_short((double)f->published_bytes / f->seconds, number));
+	table_cell(table, T_TAKEN, "%s", text_short((double)f->taken / f->seconds, number));
 	if (p.n) {
-		table_cell(table, 5, "%s", trace_ns(p.p50_ns, text));
-		table_cell(table, 6, "%s", trace_ns(p.p99_ns, text));
+		table_cell(table, T_P50, "%s", trace_ns(p.p50_ns, text));
+		table_cell(table, T_P99, "%s", trace_ns(p.p99_ns, text));
 	}
-	table_cell(table, 7, "%" PRIu64, f->lost);
-	table_cell(table, 8, "%" PRIu64, f->flow->taken.lost);
+	table_cell(table, T_LOST, "%s", text_short_count(f->lost, number));
+	table_cell(table, T_ALL_LOST, "%s", text_short_count(f->flow->taken.lost, number));
 }
 
-static int screen_rows(const struct trace *trace)
+/* The first @rows topics for a terminal of @columns, 0: as wide as need be. 0 or -ENOMEM. */
+static int print_table(FILE *out, int rows, int columns)
 {
-	struct winsize size;
-
-	return trace->redraw && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 4 ? size.ws_row : 0;
-}
-
-static int print_table(const struct trace *trace, const struct figures *figures, int n, bool last)
-{
-	static const char *const heads[] = { "TOPIC", "KIND", "MSG/S", "BYTES/S", "TAKEN/S", "P50", "P99", "LOST", "ALL LOST" };
-	int rows = screen_rows(trace), shown = rows && n > rows - 3 ? rows - 3 : n;
 	struct table table;
-	char time[TRACE_TIME];
 	bool failed;
 
-	table_init(&table, 9);
-	table_row(&table);
-	for (int i = 0; i < (int)(sizeof(heads) / sizeof(*heads)); i++)
-		table_cell(&table, i, "%s", heads[i]);
-	for (int i = 0; i < shown; i++)
-		add_row(&table, &figures[i]);
-	trace_begin_table(trace);
-	printf("%s  %s%d topic%s\n", trace_time(trace->now_ns, time), last ? "all: " : "", n, n == 1 ? "" : "s");
-	table_print(&table, stdout, 0, table.n_rows, 0);
-	if (shown < n)
-		printf("and %d more\n", n - shown);
-	else if (!trace->redraw)
-		putchar('\n');
+	add_heads(&table, columns);
+	for (int i = 0; i < rows; i++)
+		add_row(&table, &shown.figures[i], columns);
+	table_fit(&table, T_TOPIC, columns);
+	table_print(&table, out, 0, table.n_rows, 0);
 	failed = table.failed;
 	table_deinit(&table);
 	return failed ? -ENOMEM : 0;
 }
 
+static int n_losing(void)
+{
+	int n = 0;
+
+	for (int i = 0; i < shown.n; i++)
+		n += shown.figures[i].lost > 0;
+	return n;
+}
+
+static void print_title(FILE *out, const struct trace *trace, int rows)
+{
+	uint64_t dropped = flows_n_dropped(trace);
+	char time[TRACE_TIME];
+
+	fprintf(out, "%.8s  ", trace_time(trace->now_ns, time));
+	if (rows < shown.n)
+		fprintf(out, "first %d of ", rows);
+	fprintf(out, "%d topic%s", shown.n, shown.n == 1 ? "" : "s");
+	fprintf(out, "; %d losing; probes in %d file%s", n_losing(), attacher_n_files(trace->attacher), attacher_n_files(trace->attacher) == 1 ? "" : "s");
+	if (dropped)
+		fprintf(out, "; %" PRIu64 " records lost", dropped);
+	fputs("; Ctrl-C ends\n", out);
+}
+
+static int draw(struct trace *trace)
+{
+	int lines, columns, rows, r;
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return -ENOMEM;
+	/* title, heads, and the line of the cursor */
+	screen_size(&lines, &columns);
+	rows = lines > 3 ? lines - 3 : 0;
+	rows = rows < shown.n ? rows : shown.n;
+	print_title(out, trace, rows);
+	r = print_table(out, rows, columns - 1);
+	if (fclose(out))
+		r = -ENOMEM;
+	if (r == 0)
+		screen_draw(text);
+	free(text);
+	return r;
+}
+
+static int draw_again(struct trace *trace)
+{
+	return shown.figures ? draw(trace) : 0;
+}
+
+static int print(struct trace *trace, bool last)
+{
+	char time[TRACE_TIME];
+	int r;
+
+	if (trace->redraw && last)
+		screen_end();
+	printf("%s  %s%d topic%s\n", trace_time(trace->now_ns, time), last ? "all: " : "", shown.n, shown.n == 1 ? "" : "s");
+	r = print_table(stdout, shown.n, text_terminal_columns());
+	if (!last)
+		putchar('\n');
+	return r;
+}
+
+/* ---- the command ------------------------------------------------------------------------------------------------- */
+
+static int look(struct trace *trace, bool last)
+{
+	int r;
+	struct flow *flows = flows_read(trace, &r);
+
+	free(shown.figures);
+	shown.n = 0;
+	shown.figures = calloc((size_t)HASH_COUNT(flows) + 1, sizeof(*shown.figures));
+	if (!shown.figures)
+		return -ENOMEM;
+	for (const struct flow *flow = flows; flow; flow = flow->hh.next)
+		fill(trace, flow, last, &shown.figures[shown.n++]);
+	qsort(shown.figures, (size_t)shown.n, sizeof(*shown.figures), compare);
+	return r;
+}
+
 static int report(struct trace *trace, bool last)
 {
-	struct figures *figures;
-	int r, n = 0;
-	struct flow *flows = flows_read(trace, &r);
+	bool first = !shown.figures;
+	int r = look(trace, last);
 
 	if (r < 0)
 		return r;
-	figures = calloc((size_t)HASH_COUNT(flows) + 1, sizeof(*figures));
-	if (!figures)
-		return -ENOMEM;
-	for (const struct flow *flow = flows; flow; flow = flow->hh.next)
-		fill(trace, flow, last, &figures[n++]);
-	qsort(figures, (size_t)n, sizeof(*figures), compare);
-	if (trace->options.json)
-		for (int i = 0; i < n; i++)
-			print_json(trace, &figures[i], last);
-	else
-		r = print_table(trace, figures, n, last);
-	free(figures);
-	return r;
+	if (trace->redraw && first)
+		screen_begin();
+	if (trace->redraw && !last)
+		return draw(trace);
+	if (!trace->options.json)
+		return print(trace, last);
+	for (int i = 0; i < shown.n; i++)
+		print_json(trace, &shown.figures[i], last);
+	return 0;
+}
+
+static void unload(struct trace *trace)
+{
+	free(shown.figures);
+	flows_unload(trace);
 }
 
 const struct trace_command trace_top = {
@@ -147,10 +243,10 @@ const struct trace_command trace_top = {
 	.summary = "the topics with most messages: rates, latency, losses, live",
 	.help = "Topics by messages per second: rates of what was published and taken, latency and losses in\n"
 		"each interval; at the end of all.\n",
-	.redraws = true,
 	.has_stragglers = true,
 	.load = load,
 	.report = report,
-	.unload = flows_unload,
+	.redraw = draw_again,
+	.unload = unload,
 	.n_dropped = flows_n_dropped,
 };

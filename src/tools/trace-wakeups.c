@@ -186,6 +186,7 @@ static void print_table(const struct way *way, const struct trace_histogram *leg
 	trace_print_safe(way->topic, 0);
 	printf(", %s: %" PRIu64 " taken, %" PRIu64 " by a reader that slept\n", way->kind, taken, woken);
 	table_init(&table, 7);
+	table.right = ~1u;
 	table_row(&table);
 	for (int i = 0; i < 7; i++)
 		table_cell(&table, i, "%s", heads[i]);

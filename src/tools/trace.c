@@ -23,6 +23,7 @@
 #include "tools/interrupt.h"
 #include "tools/text.h"
 #include "tools/tool.h"
+#include "tools/trace-screen.h"
 
 #define RECORDS_AT_ONCE 65536	/* then have a look at the clock and the signals */
 
@@ -200,12 +201,6 @@ void trace_json(json_t *object)
 	json_decref(object);
 }
 
-void trace_begin_table(const struct trace *trace)
-{
-	if (trace->redraw)
-		fputs("\033[H\033[J", stdout);
-}
-
 static uint64_t n_dropped(const struct trace *trace)
 {
 	return trace->command->n_dropped ? trace->command->n_dropped(trace) : 0;
@@ -232,7 +227,8 @@ static int watch_descriptors(const struct trace *trace)
 	_cleanup_fd_ int fd = epoll_create1(EPOLL_CLOEXEC);
 
 	if (fd < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, names_fd(trace->names), &event) < 0 ||
-	    (trace->ring && epoll_ctl(fd, EPOLL_CTL_ADD, ring_buffer__epoll_fd(trace->ring), &event) < 0)) {
+	    (trace->ring && epoll_ctl(fd, EPOLL_CTL_ADD, ring_buffer__epoll_fd(trace->ring), &event) < 0) ||
+	    (trace->redraw && epoll_ctl(fd, EPOLL_CTL_ADD, trace->screen_fd, &event) < 0)) {
 		tool_fail("epoll: %s", strerror(errno));
 		return -1;
 	}
@@ -280,9 +276,19 @@ static int take_news(struct trace *trace)
 	if (r == 0)
 		return 0;
 	r = attacher_scan(trace->attacher, trace->names);
-	if (r > 0)
+	if (r > 0 && !trace->redraw)
 		fprintf(stderr, "zcp-trace: probes in %d files now\n", attacher_n_files(trace->attacher));
 	return 0;
+}
+
+/* The terminal may have got another size. 0, or -1. */
+static int take_size(struct trace *trace)
+{
+	if (!trace->redraw || !screen_has_changed(trace->screen_fd))
+		return 0;
+	if (trace->command->redraw(trace) < 0)
+		return tool_fail("out of memory"), -1;
+	return flush(trace);
 }
 
 /* 0 at the end, -1 after a complaint. */
@@ -302,7 +308,8 @@ static int loop(struct trace *trace, int fd)
 			next += (uint64_t)interval * ((now - next) / (uint64_t)interval + 1);
 			continue;
 		}
-		if (interrupt_poll(fd, POLLIN, (int64_t)(until - now)) == 1 && (take_news(trace) < 0 || take_records(trace) < 0))
+		if (interrupt_poll(fd, POLLIN, (int64_t)(until - now)) == 1 &&
+		    (take_news(trace) < 0 || take_records(trace) < 0 || take_size(trace) < 0))
 			return -1;
 	}
 	return 0;
@@ -479,16 +486,9 @@ static int parse(struct trace *trace, int c)
 	}
 }
 
-static bool wants_redraw(const struct trace *trace)
-{
-	const char *term = getenv("TERM");
-
-	return trace->command->redraws && !trace->options.json && isatty(STDOUT_FILENO) && term && strcmp(term, "dumb");
-}
-
 static int run_command(const struct trace_command *command, int argc, char **argv)
 {
-	struct trace trace = { .command = command, .options = { .interval_ns = 1000000000 } };
+	struct trace trace = { .command = command, .options = { .interval_ns = 1000000000 }, .screen_fd = -1 };
 	char name[32];
 	int c, r;
 
@@ -504,10 +504,14 @@ static int run_command(const struct trace_command *command, int argc, char **arg
 		return tool_usage("takes no argument, but there is '%s'", argv[optind]);
 	if (interrupt_init() < 0)
 		return TOOL_FAILURE;
-	trace.redraw = wants_redraw(&trace);
+	trace.redraw = command->redraw && !trace.options.json && screen_is_there();
+	if (trace.redraw && (trace.screen_fd = screen_watch()) < 0)
+		return TOOL_FAILURE;
 	libbpf_set_print(getenv("ZCP_TRACE_DEBUG") ? say_all : say_nothing);
 	r = run(&trace);
 	clean_up(&trace);
+	if (trace.redraw)
+		close(trace.screen_fd);
 	return r < 0 ? TOOL_FAILURE : tool_finish_stdout();
 }
 

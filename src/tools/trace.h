@@ -52,17 +52,20 @@ struct trace {
 	uint64_t n_foreign;		/* hits of other routers' endpoints that were left out */
 	bool ending;			/* what is in the ring buffer yet is shown */
 	bool stop;			/* nobody reads the output any more */
-	bool redraw;			/* stdout is a terminal of its own: a table may take the place of the one before */
+	bool redraw;			/* the command draws on the terminal (trace-screen.h): nothing else may be printed meanwhile */
+	int screen_fd;			/* its size has changed */
 	void *state;			/* the sub-command's */
 };
 
 struct trace_command {
 	const char *name, *summary, *help;
-	bool has_kinds, has_histogram, redraws;
+	bool has_kinds, has_histogram;
 	bool has_stragglers;		/* what happened may be told a little later */
 	int (*load)(struct trace *trace);
 	void (*record)(struct trace *trace, const void *record, size_t bytes);
 	int (*report)(struct trace *trace, bool last);
+	/* of a command that draws its reports on a terminal: the last one again, as the size has changed. 0 or -ENOMEM */
+	int (*redraw)(struct trace *trace);
 	void (*unload)(struct trace *trace);
 	/* what was lost, for the last lines: records without room */
 	uint64_t (*n_dropped)(const struct trace *trace);
@@ -107,9 +110,6 @@ void trace_print_safe(const char *text, int columns);
 
 /* Print @object as one line, and free it. NULL: out of memory. */
 void trace_json(json_t *object);
-
-/* Wipe the table that a redrawing command has drawn before, or begin a new one below. */
-void trace_begin_table(const struct trace *trace);
 
 /* "tracing since ...; N records lost" and the like, or a JSON object of type "summary". */
 void trace_summary(const struct trace *trace);
