@@ -167,7 +167,8 @@ if HAVE_BPF
 trace_tests = \
 	tests/integration/test-trace-drops \
 	tests/integration/test-trace-exits \
-	tests/integration/test-trace-latency
+	tests/integration/test-trace-latency \
+	tests/integration/test-trace-top-screen
 check_PROGRAMS += $(trace_tests)
 TESTS += $(trace_tests)
 endif
@@ -184,6 +185,15 @@ tests_integration_test_trace_exits_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 tests_integration_test_trace_latency_SOURCES = tests/integration/test-trace-latency.c $(TRACE_HELPER)
 tests_integration_test_trace_latency_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_trace_latency_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
+
+tests_integration_test_trace_top_screen_SOURCES = \
+	tests/integration/test-trace-top-screen.c \
+	tests/integration/top-helper.c \
+	tests/integration/top-helper.h \
+	$(SCREEN_HELPER) \
+	$(TRACE_HELPER)
+tests_integration_test_trace_top_screen_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_integration_test_trace_top_screen_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
 # The router at wire level. Helper: router-helper.
 router_tests = \
