@@ -38,6 +38,9 @@ zcp_SOURCES = \
 	src/tools/top-screen.c \
 	src/tools/top-table.c \
 	src/tools/top.h \
+	src/tools/traffic-read.c \
+	src/tools/traffic-steps.h \
+	src/tools/traffic-sums.c \
 	src/tools/traffic.c \
 	src/tools/traffic.h \
 	src/tools/zcp.c
