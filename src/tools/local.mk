@@ -34,8 +34,11 @@ zcp_SOURCES = \
 	src/tools/text.h \
 	src/tools/tool.c \
 	src/tools/tool.h \
+	src/tools/top-draw.c \
+	src/tools/top-keys.c \
 	src/tools/top-print.c \
 	src/tools/top-screen.c \
+	src/tools/top-screen.h \
 	src/tools/top-table.c \
 	src/tools/top.h \
 	src/tools/traffic-read.c \

@@ -3,7 +3,7 @@
  * top.h - what the parts of zcp top share: the table that is shown, and its three ways out
  *
  * cmd-top.c looks (traffic.h), and waits between two looks; top-table.c chooses, sorts and formats; top-print.c prints text or JSON;
- * top-screen.c is the screen, and is there only with ncurses.
+ * top-screen.c is the screen, whose parts top-screen.h knows, and is there only with ncurses.
  */
 #ifndef ZCP_TOOLS_TOP_H
 #define ZCP_TOOLS_TOP_H
