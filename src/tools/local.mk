@@ -34,6 +34,7 @@ zcp_SOURCES = \
 	src/tools/text.h \
 	src/tools/tool.c \
 	src/tools/tool.h \
+	src/tools/top-detail.c \
 	src/tools/top-draw.c \
 	src/tools/top-keys.c \
 	src/tools/top-print.c \

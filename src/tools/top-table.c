@@ -146,7 +146,7 @@ int top_choose(struct top *top)
 
 /* ---- cells ------------------------------------------------------------------------------------------------------- */
 
-static void share_text(char *text, size_t size, double share)
+void top_share_text(char *text, size_t size, double share)
 {
 	if (share < 0)
 		snprintf(text, size, "-");
@@ -154,7 +154,7 @@ static void share_text(char *text, size_t size, double share)
 		snprintf(text, size, "%.0f%%", share < 9.99 ? share * 100 : 999);
 }
 
-static void beat_text(char *text, size_t size, uint64_t silent_ns)
+void top_beat_text(char *text, size_t size, uint64_t silent_ns)
 {
 	uint64_t s = silent_ns / 1000000000;
 
@@ -190,22 +190,22 @@ static void cell_text(char *text, size_t size, const struct traffic_topic *t, en
 		snprintf(text, size, "%s%s", t->bytes_exact ? "" : "~", text_short(t->byte_rate, number));
 		break;
 	case TOP_QUEUE:
-		share_text(text, size, t->kind == TRAFFIC_EVENTS || !t->n_publishers ? -1 : t->fill);
+		top_share_text(text, size, t->kind == TRAFFIC_EVENTS || !t->n_publishers ? -1 : t->fill);
 		break;
 	case TOP_LOST:
 		snprintf(text, size, "%s", text_short_count(t->lost + t->overrun, number));
 		break;
 	case TOP_POOL:
-		share_text(text, size, t->pool_use);
+		top_share_text(text, size, t->pool_use);
 		break;
 	case TOP_HIGH:
-		share_text(text, size, t->pool_high);
+		top_share_text(text, size, t->pool_high);
 		break;
 	case TOP_HELD:
 		snprintf(text, size, "%s", text_short_count(t->n_held, number));
 		break;
 	case TOP_BEAT:
-		beat_text(text, size, t->silent_ns);
+		top_beat_text(text, size, t->silent_ns);
 		break;
 	case TOP_STATE:
 		snprintf(text, size, "%s", t->state == TRAFFIC_UNRESPONSIVE && width < 12 ? "no beat" : traffic_state_name(t->state));
@@ -324,129 +324,4 @@ char *top_line(const struct top_layout *layout, const struct traffic_topic *topi
 		return NULL;
 	}
 	return line;
-}
-
-/* ---- the router, and one topic ----------------------------------------------------------------------------------- */
-
-void top_print_router(FILE *out, const struct top *top)
-{
-	const struct directory_header *h = top->node->directory.header;
-	uint64_t start = *(const volatile uint64_t *)&h->start_ns, now = top->traffic.now_ns;
-	char version[sizeof(h->package_version) + 1] = { 0 }, uptime[TEXT_NUMBER], bytes[TEXT_NUMBER], *safe;
-
-	memcpy(version, h->package_version, sizeof(h->package_version));
-	if (text_safe(version, strlen(version), 0, &safe) < 0)
-		return;
-	fprintf(out, "zcp-router %s, pid %" PRIu32 ", up %s; %zu nodes, %zu endpoints, %s", safe, *(const volatile uint32_t *)&h->router_pid,
-		text_duration(now > start ? now - start : 0, uptime), top->traffic.n_nodes, top->traffic.n_endpoints,
-		text_bytes(atomic_load_explicit(&h->segment_bytes_total, memory_order_relaxed), bytes));
-	free(safe);
-}
-
-enum { D_KIND, D_ID, D_STATE, D_RATE, D_QUEUE, D_LOST, D_MEMORY, D_PROCESS, N_DETAILS };
-
-static void add_memory(struct table *table, const struct traffic_endpoint *e)
-{
-	char use[16], high[16];
-
-	if (e->row->kind != WIRE_PUBLISHER) {
-		table_cell(table, D_MEMORY, "%" PRIu32 " held", e->n_held);
-		return;
-	}
-	if (!e->n_pools)
-		return;
-	share_text(use, sizeof(use), e->pool_use);
-	share_text(high, sizeof(high), e->pool_high);
-	table_cell(table, D_MEMORY, "pool %s/%s", use, high);
-}
-
-static void add_detail(struct table *table, const struct traffic_endpoint *e)
-{
-	bool publishes = e->row->kind == WIRE_PUBLISHER;
-	char number[TEXT_NUMBER], bytes[TEXT_NUMBER], text[32];
-
-	table_row(table);
-	table_cell(table, D_KIND, "%s%s", traffic_wants_attention(e->state) ? "! " : "  ", traffic_role_name(e));
-	table_cell(table, D_ID, "%" PRIu64, e->row->id);
-	beat_text(text, sizeof(text), e->silent_ns);
-	table_cell(table, D_STATE, e->silent_ns ? "%s %s" : "%s", traffic_state_name(e->state), text);
-	if (publishes && e->row->role != WIRE_ROLE_EVENT)
-		table_cell(table, D_RATE, "%s/s %s%sB/s", text_short(e->rate, number), e->bytes_exact ? "" : "~", text_short(e->byte_rate, bytes));
-	else
-		table_cell(table, D_RATE, "%s/s", text_short(e->rate, number));
-	share_text(text, sizeof(text), e->row->role == WIRE_ROLE_EVENT || !e->connections ? -1 : e->fill);
-	table_cell(table, D_QUEUE, "queue %s", text);
-	if (publishes)
-		table_cell(table, D_LOST, "%s failed", text_short_count(e->n_failed_loans, number));
-	else
-		table_cell(table, D_LOST, "%s lost", text_short_count(e->lost + e->overrun, number));
-	add_memory(table, e);
-	table_cell(table, D_PROCESS, "pid %" PRIu32 " %s", e->node->pid, e->node->name);
-}
-
-static void add_connection(struct table *table, const struct traffic_connection *c)
-{
-	table_row(table);
-	table_cell(table, 0, "%s%" PRIu64 " -> %" PRIu64, c->lost_now || (c->overrun && !c->skips) ? "! " : "  ", c->match->publisher,
-		   c->match->subscriber);
-	if (!c->known) {
-		table_cell(table, 1, "unseen");
-		return;
-	}
-	if (c->publisher->row->role == WIRE_ROLE_EVENT)
-		return;
-	table_cell(table, 1, "%" PRIu64 "/%" PRIu32 " waiting", c->lag, c->publisher->sight->geometry.depth);
-	table_cell(table, 2, "%" PRIu64 " lost", c->lost);
-	if (c->skips)
-		table_cell(table, 3, "newest only");
-	else if (c->overrun)
-		table_cell(table, 3, "+%" PRIu64 " overrun", c->overrun);
-	table_cell(table, 4, "%" PRIu64 " received", c->received);
-	table_cell(table, 5, "%" PRIu32 " held", c->n_held);
-	table_cell(table, 6, "%s", c->match->flags & WIRE_MATCH_LOSSY ? "lossy" : "reliable");
-	if (c->malformed)
-		table_cell(table, 7, "%" PRIu64 " malformed", c->malformed);
-}
-
-static void add_pools(struct table *table, const struct traffic_endpoint *e)
-{
-	for (uint32_t i = 0; i < e->n_pools; i++) {
-		const struct traffic_pool *p = &e->pool[i];
-
-		/* most publishers use one of their classes */
-		if (!p->touched && !p->in_use)
-			continue;
-		table_row(table);
-		table_cell(table, 0, "  %" PRIu64 " chunks of %" PRIu32, e->row->id, p->chunk_bytes);
-		table_cell(table, 1, "%" PRIu32 " of %" PRIu32 " in use", p->in_use, p->count);
-		table_cell(table, 2, "%" PRIu32 " ever used", p->touched);
-	}
-}
-
-static void print_table(FILE *out, const char *title, struct table *table)
-{
-	if (table->n_rows) {
-		fprintf(out, "%s\n", title);
-		table_print(table, out, 0, table->n_rows, 0);
-	}
-	table_deinit(table);
-}
-
-void top_print_detail(FILE *out, const struct traffic_topic *topic)
-{
-	struct table table;
-
-	table_init(&table, N_DETAILS);
-	for (const struct traffic_endpoint *e = topic->endpoints; e; e = e->next)
-		add_detail(&table, e);
-	print_table(out, "  endpoints", &table);
-	table_init(&table, 8);
-	for (const struct traffic_endpoint *e = topic->endpoints; e; e = e->next)
-		for (const struct traffic_connection *c = e->row->kind == WIRE_PUBLISHER ? e->connections : NULL; c; c = c->next_of_publisher)
-			add_connection(&table, c);
-	print_table(out, "\n  connections", &table);
-	table_init(&table, 3);
-	for (const struct traffic_endpoint *e = topic->endpoints; e; e = e->next)
-		add_pools(&table, e);
-	print_table(out, "\n  pools", &table);
 }

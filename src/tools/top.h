@@ -2,8 +2,8 @@
 /*
  * top.h - what the parts of zcp top share: the table that is shown, and its three ways out
  *
- * cmd-top.c looks (traffic.h), and waits between two looks; top-table.c chooses, sorts and formats; top-print.c prints text or JSON;
- * top-screen.c is the screen, whose parts top-screen.h knows, and is there only with ncurses.
+ * cmd-top.c looks (traffic.h), and waits between two looks; top-table.c chooses, sorts and formats; top-detail.c has what there is
+ * beside the table; top-print.c prints text or JSON; top-screen.c is the screen (its parts: top-screen.h), and is there only with ncurses.
  */
 #ifndef ZCP_TOOLS_TOP_H
 #define ZCP_TOOLS_TOP_H
@@ -82,6 +82,12 @@ char *top_line(const struct top_layout *layout, const struct traffic_topic *topi
 /* "SERVICE/INSTANCE/EVENT", as it is. */
 #define TOP_NAME_BYTES (3 * WIRE_NAME_BYTES)
 void top_name(char name[TOP_NAME_BYTES], const struct wire_topic *topic);
+
+/* "45%", or "-" of a negative share; "ok", "12s": how long a heart is silent. */
+void top_share_text(char *text, size_t size, double share);
+void top_beat_text(char *text, size_t size, uint64_t silent_ns);
+
+/* ---- top-detail.c ---- */
 
 /* The router in a line, and endpoints and connections of @topic as text. */
 void top_print_router(FILE *out, const struct top *top);
