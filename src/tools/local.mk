@@ -157,6 +157,8 @@ zcp_SOURCES += \
 	src/tools/recording-output.h \
 	src/tools/recording-pack.c \
 	src/tools/recording-pack.h \
+	src/tools/recording-parts.c \
+	src/tools/recording-parts.h \
 	src/tools/recording-reader.c \
 	src/tools/recording-reader.h \
 	src/tools/recording-scan.c \

@@ -117,6 +117,7 @@ tests_unit_test_recording_SOURCES = \
 	src/tools/recording-cursor.c \
 	src/tools/recording-output.c \
 	src/tools/recording-pack.c \
+	src/tools/recording-parts.c \
 	src/tools/recording-reader.c \
 	src/tools/recording-scan.c \
 	src/tools/recording-writer.c \
