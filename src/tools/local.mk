@@ -165,7 +165,10 @@ zcp_SOURCES += \
 	src/tools/recording-writer.c \
 	src/tools/recording-writer.h \
 	src/tools/recording.c \
-	src/tools/recording.h
+	src/tools/recording.h \
+	src/tools/replay-publish.c \
+	src/tools/replay-sources.c \
+	src/tools/replay.h
 zcp_CPPFLAGS += $(ZSTD_CFLAGS)
 zcp_LDADD += $(ZSTD_LIBS)
 
