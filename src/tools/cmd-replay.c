@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 
 #include "common/clock.h"
+#include "common/pattern.h"
 #include "lib/node.h"
 #include "tools/interrupt.h"
 #include "tools/replay.h"
@@ -117,32 +118,22 @@ static int replay(struct replay *p, char **paths, int n)
 /* ---- options ---- */
 
 /* "a", "a/b" or "a/b/c" with '*' and '?' in it. */
-static bool parse_pattern(struct replay *p, char *text)
+static bool parse_pattern(struct replay *p, const char *text)
 {
-	struct wire_topic *t = &p->parsed[p->n_patterns];
-	char *const parts[] = { t->service, t->instance, t->event };
-	const char *at = text;
+	enum name_fault fault;
+	int r;
 
 	if (p->n_patterns == REPLAY_PATTERNS_MAX) {
 		tool_usage("--topic: more than %d", REPLAY_PATTERNS_MAX);
 		return false;
 	}
-	for (int i = 0; i < 3 && *at; i++) {
-		size_t n = strcspn(at, "/");
-
-		if (n > NAME_MAX_BYTES) {
-			tool_usage("--topic: a part of '%s' is longer than %d bytes", text, NAME_MAX_BYTES);
-			return false;
-		}
-		memcpy(parts[i], at, n);
-		at += n + (at[n] == '/' && i < 2);
-	}
-	if (*at) {
-		tool_usage("--topic: '%s' has more than three parts", text);
-		return false;
-	}
-	p->n_patterns++;
-	return true;
+	r = pattern_parse(&p->parsed[p->n_patterns], text, &fault);
+	if (r == -E2BIG)
+		tool_usage("--topic: the pattern '%.40s' has more than three parts", text);
+	else if (r < 0)
+		tool_usage("--topic: a part of the pattern '%.40s' %s", text, name_fault_text(fault));
+	p->n_patterns += r == 0;
+	return r == 0;
 }
 
 static bool parse_speed(const char *text, double *rate)

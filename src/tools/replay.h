@@ -34,7 +34,6 @@ struct source {
 };
 
 struct replay {
-	char *patterns[REPLAY_PATTERNS_MAX];
 	struct wire_topic parsed[REPLAY_PATTERNS_MAX];
 	int n_patterns;
 	const char *prefix;
