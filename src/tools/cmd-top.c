@@ -85,10 +85,10 @@ int top_wait(struct top *top, int fd, uint64_t deadline_ns)
 	}
 }
 
-/* Until all segments are mapped that can be: else the first table would be a table of questions. */
-static int settle(struct top *top)
+/* Else the first table would be a table of questions. */
+int top_settle(struct top *top, uint64_t patience_ns)
 {
-	uint64_t deadline = clock_now_ns() + SETTLE_NS;
+	uint64_t deadline = clock_now_ns() + patience_ns;
 	int r = top_look(top);
 
 	while (r == 0 && clock_now_ns() < deadline && sights_ask(&top->sights, clock_now_ns())) {
@@ -101,7 +101,7 @@ static int settle(struct top *top)
 static int print_all(struct top *top, bool json)
 {
 	bool several = top->count > 1;
-	int r = settle(top);
+	int r = top_settle(top, SETTLE_NS);
 
 	for (uint64_t i = 0; r == 0 && i < top->count; i++) {
 		r = top_wait(top, -1, top->traffic.now_ns + (uint64_t)top->interval_ns);

@@ -25,7 +25,11 @@ void top_print_router(FILE *out, const struct top *top)
 	free(safe);
 }
 
-enum { D_KIND, D_ID, D_STATE, D_RATE, D_QUEUE, D_LOST, D_MEMORY, D_PROCESS, N_DETAILS };
+/* Who and how first: what comes later may be beyond the edge of a narrow screen. */
+enum { D_KIND, D_ID, D_PROCESS, D_STATE, D_QUEUE, D_LOST, D_MEMORY, D_RATE, N_DETAILS };
+
+#define NAME_NARROW 12	/* columns of a node's name, where there is little room */
+#define NARROW 110
 
 static void add_memory(struct table *table, const struct traffic_endpoint *e)
 {
@@ -42,10 +46,10 @@ static void add_memory(struct table *table, const struct traffic_endpoint *e)
 	table_cell(table, D_MEMORY, "pool %s/%s", use, high);
 }
 
-static void add_detail(struct table *table, const struct traffic_endpoint *e)
+static void add_detail(struct table *table, const struct traffic_endpoint *e, int name_columns)
 {
 	bool publishes = e->row->kind == WIRE_PUBLISHER;
-	char number[TEXT_NUMBER], bytes[TEXT_NUMBER], text[32];
+	char number[TEXT_NUMBER], bytes[TEXT_NUMBER], text[32], *name;
 
 	table_row(table);
 	table_cell(table, D_KIND, "%s%s", traffic_wants_attention(e->state) ? "! " : "  ", traffic_role_name(e));
@@ -63,11 +67,16 @@ static void add_detail(struct table *table, const struct traffic_endpoint *e)
 	else
 		table_cell(table, D_LOST, "%s lost", text_short_count(e->lost + e->overrun, number));
 	add_memory(table, e);
-	table_cell(table, D_PROCESS, "pid %" PRIu32 " %s", e->node->pid, e->node->name);
+	if (text_safe(e->node->name, strlen(e->node->name), name_columns, &name) < 0)
+		return;
+	table_cell(table, D_PROCESS, "%s[%" PRIu32 "]", name, e->node->pid);
+	free(name);
 }
 
 static void add_connection(struct table *table, const struct traffic_connection *c)
 {
+	char number[TEXT_NUMBER];
+
 	table_row(table);
 	table_cell(table, 0, "%s%" PRIu64 " -> %" PRIu64, c->lost_now || (c->overrun && !c->skips) ? "! " : "  ", c->match->publisher,
 		   c->match->subscriber);
@@ -78,14 +87,14 @@ static void add_connection(struct table *table, const struct traffic_connection 
 	if (c->publisher->row->role == WIRE_ROLE_EVENT)
 		return;
 	table_cell(table, 1, "%" PRIu64 "/%" PRIu32 " waiting", c->lag, c->publisher->sight->geometry.depth);
-	table_cell(table, 2, "%" PRIu64 " lost", c->lost);
+	table_cell(table, 2, "%s lost", text_short_count(c->lost, number));
 	if (c->skips)
 		table_cell(table, 3, "newest only");
 	else if (c->overrun)
-		table_cell(table, 3, "+%" PRIu64 " overrun", c->overrun);
-	table_cell(table, 4, "%" PRIu64 " received", c->received);
+		table_cell(table, 3, "+%s overrun", text_short_count(c->overrun, number));
+	table_cell(table, 4, "%s", c->match->flags & WIRE_MATCH_LOSSY ? "lossy" : "reliable");
 	table_cell(table, 5, "%" PRIu32 " held", c->n_held);
-	table_cell(table, 6, "%s", c->match->flags & WIRE_MATCH_LOSSY ? "lossy" : "reliable");
+	table_cell(table, 6, "%s received", text_short_count(c->received, number));
 	if (c->malformed)
 		table_cell(table, 7, "%" PRIu64 " malformed", c->malformed);
 }
@@ -114,13 +123,14 @@ static void print_table(FILE *out, const char *title, struct table *table)
 	table_deinit(table);
 }
 
-void top_print_detail(FILE *out, const struct traffic_topic *topic)
+void top_print_detail(FILE *out, const struct traffic_topic *topic, int width)
 {
+	int name_columns = width < NARROW ? NAME_NARROW : 0;
 	struct table table;
 
 	table_init(&table, N_DETAILS);
 	for (const struct traffic_endpoint *e = topic->endpoints; e; e = e->next)
-		add_detail(&table, e);
+		add_detail(&table, e, name_columns);
 	print_table(out, "  endpoints", &table);
 	table_init(&table, 8);
 	for (const struct traffic_endpoint *e = topic->endpoints; e; e = e->next)

@@ -28,7 +28,7 @@ static const char help_text[] =
 	"  states; a line that begins with ! wants attention\n"
 	"    unresponsive  a node's heartbeat has stopped (no beat)\n"
 	"    broken        a segment makes no sense\n"
-	"    dry           a loan failed: subscribers hold too much, or loans are not given back\n"
+	"    dry           a loan failed: subscribers hold too much, or loans are kept\n"
 	"    losing        a subscriber loses messages\n"
 	"    blocked       a reliable subscriber has no room, and nothing is published\n"
 	"    lagging       a subscriber's queue is three quarters full\n"
@@ -93,19 +93,49 @@ static void draw_header(const struct screen *s)
 	free(line);
 }
 
+/* ", lines 21-40" of more than the screen has. */
+static void say_lines(char *text, size_t size, int first, int n, int rows)
+{
+	text[0] = 0;
+	if (n > rows && rows)
+		snprintf(text, size, ", lines %d-%d", first + 1, first + rows < n ? first + rows : n);
+}
+
+/* Also those that are out of sight. */
+static void say_attention(char *text, size_t size, const struct top *top)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < top->n_shown; i++)
+		n += traffic_wants_attention(top->shown[i]->state);
+	text[0] = 0;
+	if (n)
+		snprintf(text, size, ", %zu with !", n);
+}
+
 static void draw_status(const struct screen *s)
 {
 	const struct top *top = s->top;
-	char line[TOP_FILTER_BYTES + 192];
+	char line[TOP_FILTER_BYTES + 256], lines[48], attention[32];
 
 	if (!node_is_joined(top->node)) {
 		draw(1, "the router is gone: what moves is still shown, who is there is what it said last", A_BOLD, colour_of(s, TRAFFIC_DRY));
 		return;
 	}
-	snprintf(line, sizeof(line), "%zu of %zu topics, by %s%s, every %g s%s%s%s", top->n_shown, top->traffic.n_topics, top_column_key(top->sort),
-		 top->reverse ? " reversed" : "", (double)top->interval_ns / 1e9, *top->filter ? ", filter " : "", top->filter,
-		 s->paused ? "  PAUSED" : "");
+	say_lines(lines, sizeof(lines), s->first, (int)top->n_shown, top_screen_rows());
+	say_attention(attention, sizeof(attention), top);
+	snprintf(line, sizeof(line), "%s%zu of %zu topics%s%s, by %s%s, every %g s%s%s", s->paused ? "PAUSED  " : "", top->n_shown,
+		 top->traffic.n_topics, attention, s->view == VIEW_TABLE ? lines : "", top_column_key(top->sort), top->reverse ? " reversed" : "",
+		 (double)top->interval_ns / 1e9, *top->filter ? ", filter " : "", top->filter);
 	draw(1, line, A_NORMAL, 0);
+}
+
+static void draw_back(const struct screen *s)
+{
+	char line[128];
+
+	snprintf(line, sizeof(line), "q quit  Esc back  arrows move  p pause%s", s->lines);
+	draw(LINES - 1, line, A_DIM, 0);
 }
 
 static void draw_keys(const struct screen *s)
@@ -122,7 +152,7 @@ static void draw_keys(const struct screen *s)
 	else if (s->view == VIEW_TABLE)
 		draw(LINES - 1, "q quit  / filter  <> sort  r reverse  p pause  d interval  Enter look  ? help", A_DIM, 0);
 	else
-		draw(LINES - 1, "q quit  Esc back  arrows move  p pause", A_DIM, 0);
+		draw_back(s);
 }
 
 static void draw_table(const struct screen *s)
@@ -130,12 +160,16 @@ static void draw_table(const struct screen *s)
 	const struct top *top = s->top;
 	struct top_layout layout;
 	char *line;
+	int x, width;
 
 	top_lay_out(&layout, top, COLS);
 	line = top_line(&layout, NULL);
 	if (line)
 		draw(2, line, A_REVERSE, 0);
 	free(line);
+	/* what it is sorted by stands out of the line of headings */
+	if (top_find_in_layout(&layout, top->sort, &x, &width) && x + width <= COLS && LINES > 2)
+		mvchgat(2, x, width, A_BOLD, 0, NULL);
 	for (int i = 0; i < top_screen_rows() && (size_t)(s->first + i) < top->n_shown; i++) {
 		const struct traffic_topic *topic = top->shown[s->first + i];
 		attr_t attributes = s->first + i == s->selected ? A_REVERSE : traffic_wants_attention(topic->state) ? A_BOLD : A_NORMAL;
@@ -150,7 +184,7 @@ static void draw_table(const struct screen *s)
 }
 
 /* @text from line *@first on, which is kept in it. */
-static void draw_text(const struct screen *s, char *text, int *first)
+static void draw_text(struct screen *s, char *text, int *first)
 {
 	int n = 0, rows = top_screen_rows() + 1;
 	char *line = text, *end;
@@ -161,6 +195,7 @@ static void draw_text(const struct screen *s, char *text, int *first)
 		*first = n - rows;
 	if (*first < 0)
 		*first = 0;
+	say_lines(s->lines, sizeof(s->lines), *first, n, rows);
 	for (int i = 0; (end = strchr(line, '\n')); i++, line = end + 1) {
 		*end = 0;
 		if (i >= *first && i - *first < rows)
@@ -168,19 +203,28 @@ static void draw_text(const struct screen *s, char *text, int *first)
 	}
 }
 
+/* A name that is longer than a line is broken at its slashes. */
+static void print_title(FILE *out, const struct screen *s, const char *state)
+{
+	const struct wire_topic *t = &s->selected_name;
+	size_t bytes = strlen(t->service) + strlen(t->instance) + strlen(t->event) + strlen(state);
+	const char *end = bytes + 6 < (size_t)COLS ? "" : "\n  ";
+
+	fprintf(out, "  %s: %s%s/%s%s/%s%s\n\n", state, end, t->service, end, t->instance, end, t->event);
+}
+
 static void draw_detail(struct screen *s)
 {
 	const struct traffic_topic *topic = top_screen_selected(s);
-	char name[TOP_NAME_BYTES], *text = NULL;
+	char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
 
 	if (!out)
 		return;
-	top_name(name, &s->selected_name);
-	fprintf(out, "  %s: %s\n\n", name, topic ? traffic_state_name(topic->state) : "gone");
+	print_title(out, s, topic ? traffic_state_name(topic->state) : "gone");
 	if (topic)
-		top_print_detail(out, topic);
+		top_print_detail(out, topic, COLS);
 	if (fclose(out) == 0)
 		draw_text(s, text, &s->detail_first);
 	free(text);

@@ -55,15 +55,29 @@ static int look(struct screen *s)
 	return r;
 }
 
+#define SETTLE_NS 1000000000u
+#define FIRST_NS 200000000u
+
+/* Rates take two looks. Nothing is drawn before: a first table in which all is idle would be wrong. */
+static int begin(struct screen *s)
+{
+	int r = top_settle(s->top, SETTLE_NS);
+
+	if (r == 0)
+		r = top_wait(s->top, -1, clock_now_ns() + FIRST_NS);
+	return r < 0 ? r : look(s);
+}
+
 /* The terminal is gone when it is readable and there is nothing, again and again. */
 #define EMPTY_MAX 100
 
 static int loop(struct screen *s)
 {
 	struct top *top = s->top;
-	uint64_t next_ns = clock_now_ns() + 200000000;	/* the first numbers soon */
-	int n_empty = 0, r = look(s);
+	uint64_t next_ns;
+	int n_empty = 0, r = begin(s);
 
+	next_ns = clock_now_ns() + (uint64_t)top->interval_ns;
 	while (r == 0 && !s->quit) {
 		top_screen_draw(s);
 		r = top_wait(top, STDIN_FILENO, next_ns);

@@ -29,6 +29,7 @@ struct screen {
 	bool paused, quit, colour;
 	int first, selected;		/* line of the table; of the other views: first */
 	int detail_first;
+	char lines[48];			/* ", lines 1-20": of a view that is longer than the screen */
 	bool has_selected;
 	struct wire_topic selected_name;	/* what is selected stays so when the order changes */
 	enum traffic_kind selected_kind;

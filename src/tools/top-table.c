@@ -18,28 +18,33 @@
 
 #define MARK_WIDTH 2
 #define TOPIC_WIDTH_MIN 12
+#define STATE_WIDTH 12
+#define STATE_WIDTH_NARROW 8	/* states are abbreviated */
 
 struct column {
 	const char *title, *key;
 	int width;
-	int rank;	/* when there is little room: 0 is always there, 3 goes first */
+	int rank;	/* when there is little room: 0 is always there, the highest goes first */
 };
+
+#define RANK_USUAL 3	/* goes where there is no room; above that, where a longer name wants it */
+#define RANK_LAST 6
 
 static const struct column columns[TOP_COLUMNS] = {
 	[TOP_TOPIC] = { "TOPIC", "topic", TOPIC_WIDTH_MIN, 0 },
-	[TOP_KIND] = { "KIND", "kind", 6, 3 },
-	[TOP_ENDS] = { "P>S", "subscribers", 5, 0 },
-	[TOP_TOTAL] = { "TOTAL", "total", 5, 2 },
+	[TOP_KIND] = { "KIND", "kind", 6, 6 },
+	[TOP_ENDS] = { "P>S", "subscribers", 5, 2 },
+	[TOP_TOTAL] = { "TOTAL", "total", 5, 5 },
 	[TOP_RATE] = { "MSG/S", "rate", 5, 0 },
-	[TOP_RECEIVED] = { "RCV/S", "received", 5, 2 },
-	[TOP_BYTES] = { "B/S", "bytes", 6, 0 },
-	[TOP_QUEUE] = { "QUEUE", "queue", 5, 0 },
-	[TOP_LOST] = { "LOST", "lost", 5, 0 },
-	[TOP_POOL] = { "POOL", "pool", 4, 0 },
-	[TOP_HIGH] = { "HIGH", "high", 4, 1 },
-	[TOP_HELD] = { "HELD", "held", 4, 0 },
-	[TOP_BEAT] = { "BEAT", "beat", 5, 1 },
-	[TOP_STATE] = { "STATE", "state", 12, 0 },
+	[TOP_RECEIVED] = { "RCV/S", "received", 5, 5 },
+	[TOP_BYTES] = { "B/S", "bytes", 6, 3 },
+	[TOP_QUEUE] = { "QUEUE", "queue", 5, 1 },
+	[TOP_LOST] = { "LOST", "lost", 5, 1 },
+	[TOP_POOL] = { "POOL", "pool", 4, 2 },
+	[TOP_HIGH] = { "HIGH", "high", 4, 4 },
+	[TOP_HELD] = { "HELD", "held", 4, 3 },
+	[TOP_BEAT] = { "BEAT", "beat", 5, 4 },
+	[TOP_STATE] = { "STATE", "state", STATE_WIDTH, 0 },
 };
 
 enum top_column top_find_column(const char *key)
@@ -208,7 +213,7 @@ static void cell_text(char *text, size_t size, const struct traffic_topic *t, en
 		top_beat_text(text, size, t->silent_ns);
 		break;
 	case TOP_STATE:
-		snprintf(text, size, "%s", t->state == TRAFFIC_UNRESPONSIVE && width < 12 ? "no beat" : traffic_state_name(t->state));
+		snprintf(text, size, "%s", t->state == TRAFFIC_UNRESPONSIVE && width < STATE_WIDTH ? "no beat" : traffic_state_name(t->state));
 		break;
 	default:
 		*text = 0;
@@ -252,24 +257,44 @@ static void use_columns(struct top_layout *layout, int rank)
 	}
 }
 
+/* Whether they fit @width: the usual ones with a short name, the others only if they leave room for the longest one, unless it is very long. */
+static bool fits(const struct top_layout *layout, int rank, int longest, int width)
+{
+	int least = width_of(layout);
+
+	if (rank > RANK_USUAL)
+		return least - TOPIC_WIDTH_MIN + (longest < 40 ? longest : 40) <= width;
+	return least - STATE_WIDTH + STATE_WIDTH_NARROW <= width;
+}
+
 void top_lay_out(struct top_layout *layout, const struct top *top, int width)
 {
-	int longest = longest_name(top), rank = 3, left;
+	int longest = longest_name(top), rank = RANK_LAST + 1, left;
 
-	/* names first, then columns; but not for the sake of one that is very long */
 	do
-		use_columns(layout, rank);
-	while (width && rank-- > 0 && width_of(layout) - TOPIC_WIDTH_MIN + (longest < 40 ? longest : 40) > width);
+		use_columns(layout, --rank);
+	while (width && rank && !fits(layout, rank, longest, width));
 	left = width ? width - width_of(layout) : longest - TOPIC_WIDTH_MIN;
-	/* narrow: states are abbreviated */
 	if (width && left < longest - TOPIC_WIDTH_MIN && width < 100) {
-		layout->width[layout->n - 1] = 8;
-		left += 4;
+		layout->width[layout->n - 1] = STATE_WIDTH_NARROW;
+		left += STATE_WIDTH - STATE_WIDTH_NARROW;
 	}
 	if (left > longest - TOPIC_WIDTH_MIN)
 		left = longest - TOPIC_WIDTH_MIN;
 	if (left > 0)
 		layout->width[0] += left;
+}
+
+bool top_find_in_layout(const struct top_layout *layout, enum top_column column, int *x, int *width)
+{
+	*x = MARK_WIDTH;
+	for (int i = 0; i < layout->n; i++) {
+		*width = layout->width[i];
+		if (layout->column[i] == column)
+			return true;
+		*x += layout->width[i] + 1;
+	}
+	return false;
 }
 
 static void print_name(FILE *out, const struct wire_topic *topic, int width)

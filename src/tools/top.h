@@ -53,6 +53,9 @@ struct top {
 /* Look, filter, sort. 0 or -ENOMEM. */
 int top_look(struct top *top);
 
+/* The first look: when all segments are mapped that can be, or @patience_ns is over. What top_look() or top_wait() return. */
+int top_settle(struct top *top, uint64_t patience_ns);
+
 /*
  * Let the node work until @deadline_ns, or until @fd (-1: none) is readable or hung up: 1; 0 the time is over; -EINTR a signal; -ENOTCONN the
  * node is lost for good, with its sentence.
@@ -76,6 +79,9 @@ struct top_layout {
 };
 void top_lay_out(struct top_layout *layout, const struct top *top, int width);
 
+/* Where @column begins and how wide it is; false: it is not there. */
+bool top_find_in_layout(const struct top_layout *layout, enum top_column column, int *x, int *width);
+
 /* A line of the table, without its end: of @topic, or the headings for NULL. Free it. NULL: out of memory. */
 char *top_line(const struct top_layout *layout, const struct traffic_topic *topic);
 
@@ -89,9 +95,9 @@ void top_beat_text(char *text, size_t size, uint64_t silent_ns);
 
 /* ---- top-detail.c ---- */
 
-/* The router in a line, and endpoints and connections of @topic as text. */
+/* The router in a line, and endpoints and connections of @topic as text, for @width columns. */
 void top_print_router(FILE *out, const struct top *top);
-void top_print_detail(FILE *out, const struct traffic_topic *topic);
+void top_print_detail(FILE *out, const struct traffic_topic *topic, int width);
 
 /* ---- top-print.c ---- */
 

@@ -24,19 +24,34 @@ static void clear_from(int y, int x)
 		memset(&t.screen[y][x], ' ', (size_t)(COLUMNS_MAX - x));
 }
 
+static int bottom(void)
+{
+	return t.bottom ? t.bottom : t.rows - 1;
+}
+
 static void scroll(void)
 {
-	memmove(t.screen[0], t.screen[1], sizeof(t.screen[0]) * (size_t)(t.rows - 1));
-	memset(t.screen[t.rows - 1], ' ', COLUMNS_MAX);
-	t.n_scrolled++;
+	memmove(t.screen[t.top], t.screen[t.top + 1], sizeof(t.screen[0]) * (size_t)(bottom() - t.top));
+	memset(t.screen[bottom()], ' ', COLUMNS_MAX);
+	t.n_scrolled += !t.bottom;
+}
+
+/* From line @from to line @to, counted from 1; the whole screen is no region. */
+static void set_region(int from, int to)
+{
+	bool all = from <= 1 && (to == 0 || to >= t.rows);
+
+	t.top = all || from > to || to > ROWS_MAX ? 0 : from - 1;
+	t.bottom = all || from > to || to > ROWS_MAX ? 0 : to - 1;
+	t.x = t.y = 0;
 }
 
 static void put(char c)
 {
-	if (c == '\n' && t.y >= t.rows - 1)
+	if (c == '\n' && t.y == bottom())
 		scroll();
 	else if (c == '\n')
-		t.y++;
+		t.y += t.y < ROWS_MAX - 1;
 	else if (c == '\r')
 		t.x = 0;
 	else if (c == '\b')
@@ -76,6 +91,8 @@ static size_t sequence(const char *s)
 		memset(t.screen[t.y], ' ', (size_t)t.x + 1);
 	} else if (s[i] == 'K') {
 		memset(&t.screen[t.y][t.x], ' ', (size_t)(COLUMNS_MAX - t.x));
+	} else if (s[i] == 'r') {
+		set_region(n[0], n[1]);
 	} else if (s[i] == 'A') {
 		t.y -= n[0] ? n[0] : 1;
 	} else if (s[i] == 'B') {

@@ -21,7 +21,8 @@ extern struct terminal {
 	int keep;		/* our own descriptor of the side of the program: its settings can be seen after the end */
 	size_t done;		/* bytes of the output that are on the screen */
 	int rows, columns, x, y;
-	int n_scrolled;		/* lines that went up because there was none below */
+	int top, bottom;	/* of the region that scrolls; bottom 0: all */
+	int n_scrolled;		/* how often all lines went up, because there was none below */
 	int n_beyond;		/* characters at the right of the last column */
 	char screen[ROWS_MAX][COLUMNS_MAX + 1];
 } t;

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "config.h"
 
@@ -47,6 +48,7 @@ START_TEST(views_and_keys)
 {
 	zcp_publisher *publisher;
 	zcp_subscriber *subscriber;
+	char process[64];
 
 	start();
 	publisher = publish("camera", "front", 0);
@@ -58,7 +60,7 @@ START_TEST(views_and_keys)
 
 	start_top("vt100", 24, 80);
 	ck_assert_shows("zcp-router");
-	ck_assert_shows("2 of 2 topics, by rate");
+	ck_assert_shows("2 of 2 topics, 1 with !, by rate");
 	ck_assert_shows("! camera/i/front");
 	ck_assert_shows("losing");
 	ck_assert_shows("  lidar/i/top");
@@ -78,7 +80,10 @@ START_TEST(views_and_keys)
 	keys("r");
 	/* the first topic by total is camera */
 	keys("\r");
-	ck_assert_shows("camera/i/front: losing");
+	ck_assert_shows("losing: camera/i/front");
+	/* who it is, within 80 columns */
+	snprintf(process, sizeof(process), "  traffic[%d]  losing  queue ", (int)getpid());
+	ck_assert_shows(process);
 	ck_assert_shows("endpoints");
 	ck_assert_shows("connections");
 	ck_assert_shows(" overrun");
@@ -86,10 +91,13 @@ START_TEST(views_and_keys)
 	ck_assert_shows("lidar/i/top");
 	keys("\033OB");
 	keys("\r");
-	ck_assert_shows("lidar/i/top: idle");
+	ck_assert_shows("idle: lidar/i/top");
 	keys("\033");
 	keys("?");
 	ck_assert_shows("a line that begins with ! wants attention");
+	ck_assert_shows("p pause, lines 1-21");
+	keys("  ");
+	ck_assert_shows("how long a heart is silent");
 	keys("\033");
 	keys("d0\r");
 	ck_assert_shows("seconds from 0.05");
@@ -108,7 +116,7 @@ END_TEST
 
 START_TEST(sizes)
 {
-	static const int size[][2] = { { 24, 80 }, { 50, 180 }, { 5, 20 }, { 2, 4 }, { 1, 1 }, { 24, 80 } };
+	static const int size[][2] = { { 24, 80 }, { 50, 180 }, { 12, 60 }, { 5, 30 }, { 5, 20 }, { 2, 4 }, { 1, 1 }, { 24, 80 } };
 	char name[16];
 
 	start();
@@ -117,7 +125,8 @@ START_TEST(sizes)
 		publish("many-of-these", name, 1);
 	}
 	start_top("vt100", 24, 80);
-	ck_assert_shows("40 of 40 topics");
+	ck_assert_shows("40 of 40 topics, lines 1-20, by rate");
+	ck_assert_shows("HELD");
 	ck_assert_shows_not("HIGH");
 	for (size_t i = 1; i < sizeof(size) / sizeof(size[0]); i++) {
 		screen_resize(size[i][0], size[i][1]);
@@ -125,12 +134,19 @@ START_TEST(sizes)
 			ck_assert_shows("HIGH");
 			ck_assert_shows("many-of-these/i/t39");
 		} else if (i == 2) {
-			ck_assert_shows_not("HIGH");
+			ck_assert_shows_not("HELD");
+			ck_assert_shows("QUEUE");
+			ck_assert_shows("STATE");
+			ck_assert_shows("40 of 40 topics, lines 1-8");
+		} else if (i == 3) {
+			ck_assert_shows_not("QUEUE");
+			ck_assert_shows("MSG/S STATE");
 		}
 	}
 	/* through the table */
-	ck_assert_shows("40 of 40 topics");
+	ck_assert_shows("40 of 40 topics, lines 1-20");
 	keys("   ");
+	ck_assert_shows("lines 21-40");
 	ck_assert_shows("many-of-these/i/t9 ");
 	keys("q");
 	screen_expect_end(0);
