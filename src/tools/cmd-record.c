@@ -178,6 +178,8 @@ static int run(struct record_command *c)
 		}
 		for (int i = 0; i < n && !r; i++)
 			r = handle(c, &ready[i]);
+		if (progress_is_due(&c->progress))
+			c->progress.lost = recorder_topics_lost(&c->topics);
 		progress_update(&c->progress, c->n_messages, c->n_bytes);
 	}
 	return r;
@@ -258,7 +260,7 @@ static int conclude(struct record_command *c, int r)
 	if (!c->writer)
 		return r == -EINVAL ? TOOL_USAGE : TOOL_FAILURE;
 	parts = recording_writer_parts(c->writer);
-	progress_finish(&c->progress, c->n_messages, c->n_bytes);
+	progress_clear(&c->progress);
 	/* then the numbers are of what was taken, and not of what is there: --info knows */
 	if (recording_writer_close(c->writer, &bytes, why) < 0)
 		status = tool_fail("%s; what was written before can be read", why);

@@ -5,9 +5,11 @@
  * Each publisher of the recording gets one here, of the same topic, type and user header, so that the order of each one's messages stays.
  * replay.h has the parts.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 
@@ -79,7 +81,7 @@ static int conclude(struct replay *p, int r)
 {
 	int status = r < 0 && r != -EINTR ? TOOL_FAILURE : TOOL_OK;
 
-	progress_finish(&p->progress, p->n_messages, p->n_bytes);
+	progress_clear(&p->progress);
 	if (!p->quiet && p->begin_ns)
 		print_summary(p);
 	for (int i = 0; i < p->n_sources; i++) {
@@ -138,11 +140,17 @@ static bool parse_pattern(struct replay *p, const char *text)
 
 static bool parse_speed(const char *text, double *rate)
 {
+	char *end;
+
 	if (strspn(text, "0.") == strlen(text) && *text) {
 		*rate = 0;
 		return true;
 	}
-	return tool_parse_rate("--rate", text, rate);
+	*rate = strtod(text, &end);
+	if (isdigit((unsigned char)*text) && !*end && *rate > 0 && *rate <= 1e9)
+		return true;
+	tool_usage("--rate wants a factor, like 2 or 0.5, or 0 for as fast as possible, not '%s'", text);
+	return false;
 }
 
 enum {

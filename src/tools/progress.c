@@ -6,6 +6,8 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -20,16 +22,40 @@ void progress_init(struct progress *progress, bool wanted)
 	progress->next_ns = progress->start_ns + PROGRESS_PERIOD_NS;
 }
 
+static int terminal_columns(void)
+{
+	struct winsize size;
+
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
+}
+
+/* Over what was drawn before. */
+static void overwrite(struct progress *progress, const char *text)
+{
+	int columns = terminal_columns() - 1, n = (int)strlen(text), before = progress->drawn < columns ? progress->drawn : columns;
+
+	n = n < columns ? n : columns;
+	fprintf(stderr, "\r%.*s%*s%s", n, text, before > n ? before - n : 0, "", n ? "" : "\r");
+	fflush(stderr);
+	progress->drawn = n;
+}
+
 static void draw(struct progress *progress, uint64_t messages, uint64_t bytes, uint64_t bytes_since,
 		 uint64_t ns)
 {
-	char total[TEXT_NUMBER], rate[TEXT_NUMBER];
+	char total[TEXT_NUMBER], rate[TEXT_NUMBER], lost[48] = "", text[192];
 	double per_second = ns ? (double)bytes_since * 1e9 / (double)ns : 0;
 
-	fprintf(stderr, "\r%" PRIu64 " message%s, %s, %s/s\033[K", messages, messages == 1 ? "" : "s",
-		text_bytes(bytes, total), text_bytes((uint64_t)per_second, rate));
-	fflush(stderr);
-	progress->drawn = true;
+	if (progress->lost)
+		snprintf(lost, sizeof(lost), ", %" PRIu64 " lost", progress->lost);
+	snprintf(text, sizeof(text), "%" PRIu64 " message%s%s, %s, %s/s", messages, messages == 1 ? "" : "s", lost,
+		 text_bytes(bytes, total), text_bytes((uint64_t)per_second, rate));
+	overwrite(progress, text);
+}
+
+bool progress_is_due(const struct progress *progress)
+{
+	return progress->on && clock_now_ns() >= progress->next_ns;
 }
 
 void progress_update(struct progress *progress, uint64_t messages, uint64_t bytes)
@@ -53,13 +79,12 @@ void progress_finish(struct progress *progress, uint64_t messages, uint64_t byte
 		return;
 	draw(progress, messages, bytes, bytes, clock_now_ns() - progress->start_ns);
 	fputc('\n', stderr);
-	progress->drawn = false;
+	progress->drawn = 0;
 }
 
 void progress_clear(struct progress *progress)
 {
 	if (!progress->drawn)
 		return;
-	fputs("\r\033[K", stderr);
-	progress->drawn = false;
+	overwrite(progress, "");
 }

@@ -66,7 +66,7 @@ static const char *wall_clock(const struct recording *r, uint64_t monotonic_ns, 
 static void print_state(const struct recording *r)
 {
 	if (r->indexed)
-		printf("state     finished, %" PRIu64 " chunks\n", r->n_entries);
+		printf("state     finished, %" PRIu64 " chunk%s\n", r->n_entries, r->n_entries == 1 ? "" : "s");
 	else if (r->torn)
 		puts("state     not finished: it has no index, and ends in the middle of a record; all up to there is shown");
 	else
@@ -123,6 +123,7 @@ static int print_table(const struct recording *r)
 	int status = TOOL_OK;
 
 	table_init(&table, N_COLUMNS);
+	table.right = 1u << MESSAGES | 1u << SIZE | 1u << LARGEST | 1u << LOST;
 	table_row(&table);
 	for (int i = 0; i < LOST; i++)
 		table_cell(&table, i, "%s", titles[i]);
@@ -134,6 +135,7 @@ static int print_table(const struct recording *r)
 		status = tool_fail("out of memory");
 	else if (table.n_rows > 1) {
 		putchar('\n');
+		table_fit(&table, TOPIC, text_terminal_columns());
 		table_print(&table, stdout, 0, table.n_rows, 0);
 	}
 	table_deinit(&table);

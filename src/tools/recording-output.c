@@ -121,12 +121,15 @@ int output_part_open(struct output_part **out, const char *path, const struct re
 	part->path = strdup(path);
 	part->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (replace ? 0 : O_EXCL), 0666);
 	if (part->fd < 0)
-		r = -errno;
+		r = errno == EEXIST && stat(path, &st) == 0 && !S_ISREG(st.st_mode) ? -EMEDIUMTYPE : -errno;
 	else if (part->path)
 		r = fstat(part->fd, &st) < 0 ? -errno : !S_ISREG(st.st_mode) ? -EMEDIUMTYPE : ftruncate(part->fd, 0) < 0 ? -errno : 0;
 	if (!r)
 		r = write_at(part->fd, header, sizeof(*header), 0);
 	if (r < 0) {
+		/* a file that is there, and has nothing in it, is of no use to anybody */
+		if (part->fd >= 0 && !replace)
+			unlink(path);
 		fd_close(part->fd);
 		free(part->path);
 		free(part);

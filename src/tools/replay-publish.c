@@ -45,6 +45,11 @@ static int open_publisher(struct replay *p, struct outlet *o)
 		if (options.payload_max < s->type_size)
 			options.payload_max = s->type_size;
 	}
+	if (strlen(p->prefix) + strlen(s->topic[0]) > NAME_MAX_BYTES) {
+		tool_fail("with --prefix the service name of %s/%s/%s is longer than %d bytes; choose a shorter prefix, or leave it out with --topic",
+			  s->topic[0], s->topic[1], s->topic[2], NAME_MAX_BYTES);
+		return -ENAMETOOLONG;
+	}
 	snprintf(service, sizeof(service), "%.100s%s", p->prefix, s->topic[0]);
 	r = zcp_publisher_open(&o->publisher, p->node, &topic, &options);
 	if (r < 0)

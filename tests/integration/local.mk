@@ -162,6 +162,13 @@ tests_integration_test_zcp_top_screen_SOURCES = tests/integration/test-zcp-top-s
 tests_integration_test_zcp_top_screen_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_zcp_top_screen_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
+# The progress of zcp record and zcp replay. Helpers: screen-helper, top-helper.
+check_PROGRAMS += tests/integration/test-zcp-progress
+TESTS += tests/integration/test-zcp-progress
+tests_integration_test_zcp_progress_SOURCES = tests/integration/test-zcp-progress.c $(SCREEN_HELPER) $(TOP_HELPER)
+tests_integration_test_zcp_progress_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_integration_test_zcp_progress_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
+
 # zcp-trace. Needs root and eBPF, and says so. Helper: trace-helper.
 if HAVE_BPF
 trace_tests = \

@@ -51,7 +51,7 @@ ends 10 "$other"
 [ "$(value a.zcprec lost)" = 0 ] || fail "lost: $(value a.zcprec lost)"
 run 0 "$zcp" record --info a.zcprec
 grep -q '^rec/ord/a  *zcp pub  *200  *492 B  *3 B$' out || fail "--info: $(cat out)"
-grep -q '^state     finished, 1 chunks$' out || fail "--info: $(cat out)"
+grep -q '^state     finished, 1 chunk$' out || fail "--info: $(cat out)"
 run 0 "$zcp" record --info --json a.zcprec
 python3 -m json.tool out >/dev/null 2>&1 || ! command -v python3 >/dev/null || fail "--json: $(cat out)"
 
@@ -218,7 +218,47 @@ for level in --buffer=8M --compress; do
 	[ $level = --compress ] || [ "$(value full.zcprec messages)" -gt 90 ] || fail "full disk: $(cat out)"
 done
 
+# the same with a disk that is full, where we may have one
+cat >on-small-disk <<'END'
+mount -t tmpfs -o size=1m none "$2/small" || exit 77
+cd "$2/small" || exit 77
+"$1" record --reliable --buffer=8M full.zcprec rec/ord/full
+[ $? -eq 1 ] || exit 1
+"$1" record --info --json full.zcprec >"$2/full.json" || exit 2
+dd if=/dev/zero of=fill bs=64k 2>/dev/null
+rm -f full.zcprec
+dd if=/dev/zero of=fill2 bs=64k 2>/dev/null
+"$1" record -n 1 none.zcprec rec/ord/full 2>"$2/none.err"
+[ $? -eq 1 ] || exit 3
+[ ! -e none.zcprec ] || exit 4
+END
+mkdir small
+if unshare -m true 2>/dev/null; then
+	background rec unshare -m sh on-small-disk "$zcp" "$dir"
+	rec=$pid
+	wait_for 10 endpoints subscriber 1 || kill -0 "$rec" 2>/dev/null || fail "the recorder on a small disk did not begin"
+	timeout 20 "$zcp" pub --chunk 10000 rec/ord/full bytes 2>/dev/null
+	ends 20 "$rec"
+	if [ $status -ne 77 ]; then
+		[ $status -eq 0 ] || fail "a full disk: $status: $(cat rec.err none.err)"
+		grep -q '^zcp: full.zcprec: No space left on device; what was written before can be read$' rec.err || fail "a full disk: $(cat rec.err)"
+		n=$(sed -n 's/^  "messages": \([0-9]*\),*$/\1/p' full.json)
+		[ "$n" -gt 90 ] && [ "$n" -lt 105 ] || fail "a full disk: $n messages of 10000 bytes in a mebibyte"
+		grep -q '^zcp: none.zcprec: No space left on device$' none.err || fail "a disk that was full before: $(cat none.err)"
+	fi
+fi
+
 # ---- wrong use ----
+
+mkdir directory
+for file in directory /dev/full; do
+	run 1 "$zcp" record $file
+	grep -q "^zcp: $file: no regular file$" err || fail "$file: $(cat err)"
+done
+run 1 "$zcp" replay --prefix "$(printf '%0100d' 0)" b.0001.zcprec
+grep -q 'with --prefix .* longer than 100 bytes' err || fail "a long prefix: $(cat err)"
+run 2 "$zcp" replay --rate fast file
+grep -q 'wants a factor' err || fail "--rate: $(cat err)"
 
 run 2 "$zcp" record
 run 2 "$zcp" record --json file
