@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -254,6 +255,54 @@ static void check_bpf(const struct doctor *doctor, struct finding *f)
 	}
 }
 
+/* ---- tracing ----------------------------------------------------------------------------------------------------- */
+
+/* Not needed for anything but zcp-trace: whoever lacks it misses nothing else. */
+static const char *missing_capabilities(char text[64])
+{
+	static const struct {
+		unsigned int bit;
+		const char *name;
+	} wanted[] = { { CAP_BPF, "CAP_BPF" }, { CAP_PERFMON, "CAP_PERFMON" }, { CAP_SYS_PTRACE, "CAP_SYS_PTRACE" } };
+	uint64_t has = doctor_capabilities();
+
+	/* which once was all three but the last */
+	if (has & 1ull << CAP_SYS_ADMIN)
+		has |= 1ull << CAP_BPF | 1ull << CAP_PERFMON;
+	text[0] = 0;
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
+		if (!(has & 1ull << wanted[i].bit))
+			snprintf(text + strlen(text), 64 - strlen(text), "%s%s", *text ? ", " : "", wanted[i].name);
+	return text;
+}
+
+static void check_tracing(const struct doctor *doctor, struct finding *f)
+{
+	char missing[64];
+
+	(void)doctor;
+#ifndef HAVE_BPF
+	return;
+#endif
+#ifndef HAVE_PROBES
+	doctor_say(f, DOCTOR_INFO, "this zcp was built without probes: zcp-trace sees only processes with another libzcp");
+	doctor_cure(f, "build with systemtap-sdt-dev installed");
+	return;
+#endif
+	if (fact_readable("/sys/kernel/btf/vmlinux") < 0) {
+		doctor_say(f, DOCTOR_INFO, "zcp-trace cannot run: the kernel has no BTF");
+		doctor_cure(f, "run a kernel with CONFIG_DEBUG_INFO_BTF");
+	} else if (fact_readable("/sys/bus/event_source/devices/uprobe/type") < 0) {
+		doctor_say(f, DOCTOR_INFO, "zcp-trace cannot run: the kernel has no uprobes");
+		doctor_cure(f, "run a kernel with CONFIG_UPROBE_EVENTS, and mount /sys");
+	} else if (*missing_capabilities(missing)) {
+		doctor_say(f, DOCTOR_INFO, "zcp-trace is refused to this user, who lacks %s", missing);
+		doctor_cure(f, "run it as root, or once: setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v zcp-trace)");
+	} else {
+		doctor_say(f, DOCTOR_OK, "zcp-trace may attach to processes, and the kernel has BTF and uprobes");
+	}
+}
+
 /* ---- membarrier, pidfd ------------------------------------------------------------------------------------------- */
 
 static int try_membarrier(void)
@@ -312,6 +361,7 @@ static const struct check checks[] = {
 	{ "memory files", check_memfd },
 	{ "io_uring", check_uring },
 	{ "eBPF", check_bpf },
+	{ "tracing", check_tracing },
 	{ "membarrier", check_membarrier },
 	{ "pidfd", check_pidfd },
 };

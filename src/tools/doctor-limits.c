@@ -57,7 +57,7 @@ static void check_descriptors(const struct doctor *doctor, struct finding *f)
 }
 
 /* Capabilities this process has in effect: a bit for each. */
-static uint64_t capabilities(void)
+uint64_t doctor_capabilities(void)
 {
 	char text[4096];
 	unsigned long long mask = 0;
@@ -80,7 +80,7 @@ static void check_memlock(const struct doctor *doctor, struct finding *f)
 		return;
 	if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= ENOUGH_MEMLOCK) {
 		doctor_say(f, DOCTOR_OK, "%s", limit.rlim_cur == RLIM_INFINITY ? "unlimited" : text_bytes(limit.rlim_cur, text));
-	} else if (capabilities() & CAP_IPC_LOCK_BIT) {
+	} else if (doctor_capabilities() & CAP_IPC_LOCK_BIT) {
 		doctor_say(f, DOCTOR_OK, "%s, but CAP_IPC_LOCK lifts that", text_bytes(limit.rlim_cur, text));
 	} else {
 		doctor_say(f, DOCTOR_SLOW, "%s: the ring of a router that this user starts may not fit, and it runs on epoll then",

@@ -184,6 +184,11 @@ static void check_directory(const struct doctor *d, struct finding *f)
 		doctor_say(f, DOCTOR_BROKEN, "%s belongs to %s, who can put another router in this one's place", directory,
 			   user_name(st.st_uid, user));
 		doctor_cure(f, "use a directory of your own or of root, by $ZCP_ROUTER or XDG_RUNTIME_DIR");
+	} else if (st.st_mode & S_IWOTH && st.st_mode & S_ISVTX) {
+		/* as /tmp, which has to stay so */
+		doctor_say(f, DOCTOR_BROKEN, "others can write %s (mode %04o): whoever is first there when no router runs, is the router", directory,
+			   (unsigned int)st.st_mode & 07777);
+		doctor_cure(f, "use a directory of your own or of root, by $ZCP_ROUTER or XDG_RUNTIME_DIR");
 	} else if (st.st_mode & (S_IWGRP | S_IWOTH)) {
 		doctor_say(f, DOCTOR_BROKEN, "others can write %s (mode %04o) and put another router in this one's place", directory,
 			   (unsigned int)st.st_mode & 07777);

@@ -74,6 +74,9 @@ void doctor_part(struct doctor *doctor);
 /* Whether the router that runs uses @detector, of DIRECTORY_DETECTOR_*. */
 bool doctor_detects(const struct doctor *doctor, uint32_t detector);
 
+/* Our effective ones, by bit. */
+uint64_t doctor_capabilities(void);
+
 /* What a check leaves. Later calls replace what earlier ones left. */
 void doctor_say(struct finding *finding, enum doctor_verdict verdict, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void doctor_cure(struct finding *finding, const char *format, ...) __attribute__((format(printf, 2, 3)));

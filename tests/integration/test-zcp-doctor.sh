@@ -43,6 +43,7 @@ inactive_file 0"
 	fact sys/fs/cgroup/user.slice/memory.max max
 	fact sys/fs/cgroup/user.slice/memory.current 2000000000
 	fact sys/kernel/btf/vmlinux x
+	fact sys/bus/event_source/devices/uprobe/type 9
 	fact sys/kernel/security/lockdown "[none] integrity confidentiality"
 	fact sys/kernel/mm/transparent_hugepage/shmem_enabled "always within_size [advise] never deny force"
 	fact sys/devices/system/clocksource/clocksource0/current_clocksource tsc
@@ -150,6 +151,16 @@ if grep -q 'define HAVE_BPF 1' config.h 2>/dev/null; then
 	defect 0 slow eBPF 'Function not implemented' 'CONFIG_BPF_SYSCALL'
 	rm "$fake/sys/kernel/btf/vmlinux"
 	defect 0 slow eBPF 'no BTF' 'CONFIG_DEBUG_INFO_BTF'
+fi
+if grep -q 'define HAVE_BPF 1' config.h 2>/dev/null && grep -q 'define HAVE_PROBES 1' config.h; then
+	doctor 0
+	finds ok tracing .
+	rm "$fake/sys/bus/event_source/devices/uprobe/type"
+	defect 0 info tracing 'no uprobes' CONFIG_UPROBE_EVENTS
+	fact proc/self/status "CapEff:	0000000000080000"
+	defect 0 info tracing 'lacks CAP_BPF, CAP_PERFMON$' 'as root, or once: setcap'
+	fact proc/self/status "CapEff:	0000000000200000"
+	defect 0 info tracing 'lacks CAP_SYS_PTRACE$' setcap
 fi
 fact try/membarrier -38
 defect 0 slow membarrier 'a memory fence' 'allow membarrier'
@@ -367,6 +378,9 @@ finds ok nodes '0 besides this tool'
 chmod 777 "$dir/run"
 doctor 1
 finds broken directory 'others can write .*mode 0777' "chmod go-w $dir/run"
+chmod 1777 "$dir/run"
+doctor 1
+finds broken directory 'others can write .*mode 1777.: whoever is first' 'use a directory of your own'
 chmod 755 "$dir/run"
 if [ -n "$nobody" ]; then
 	timeout 60 env ZCP_ROUTER="$ZCP_ROUTER" setpriv --reuid 65534 --regid 65534 --clear-groups "$zcp" doctor --quiet >"$dir/out" 2>"$dir/err"
