@@ -109,10 +109,10 @@ tests_unit_test_text_SOURCES = tests/unit/test-text.c src/tools/text.c src/tools
 tests_unit_test_text_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_text_LDADD = $(TEST_LDADD)
 
-check_PROGRAMS += tests/unit/test-recording
-TESTS += tests/unit/test-recording
-tests_unit_test_recording_SOURCES = \
-	tests/unit/test-recording.c \
+check_PROGRAMS += tests/unit/test-recording tests/unit/test-recording-broken
+TESTS += tests/unit/test-recording tests/unit/test-recording-broken
+RECORDING_SOURCES = \
+	tests/unit/recording-fixture.h \
 	src/tools/crc32c.c \
 	src/tools/recording-cursor.c \
 	src/tools/recording-output.c \
@@ -122,8 +122,13 @@ tests_unit_test_recording_SOURCES = \
 	src/tools/recording-scan.c \
 	src/tools/recording-writer.c \
 	src/tools/recording.c
+tests_unit_test_recording_SOURCES = tests/unit/test-recording.c $(RECORDING_SOURCES)
 tests_unit_test_recording_CPPFLAGS = $(TEST_CPPFLAGS) $(ZSTD_CFLAGS)
 tests_unit_test_recording_LDADD = $(TEST_LDADD) libzcp_common.la $(ZSTD_LIBS)
+
+tests_unit_test_recording_broken_SOURCES = tests/unit/test-recording-broken.c $(RECORDING_SOURCES)
+tests_unit_test_recording_broken_CPPFLAGS = $(TEST_CPPFLAGS) $(ZSTD_CFLAGS)
+tests_unit_test_recording_broken_LDADD = $(TEST_LDADD) libzcp_common.la $(ZSTD_LIBS)
 
 # src/lib
 check_PROGRAMS += tests/unit/test-lib-input
