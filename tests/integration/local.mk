@@ -148,7 +148,7 @@ tests_integration_test_lib_lanes_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_lanes_LDADD = $(LIB_TEST_LDADD)
 
 # zcp top against traffic that the library makes. Helpers: top-helper, screen-helper.
-top_tests = tests/integration/test-zcp-top tests/integration/test-zcp-top-screen
+top_tests = tests/integration/test-zcp-top tests/integration/test-zcp-top-others tests/integration/test-zcp-top-screen
 check_PROGRAMS += $(top_tests)
 TESTS += $(top_tests)
 SCREEN_HELPER = tests/integration/screen-helper.c tests/integration/screen-helper.h
@@ -157,6 +157,10 @@ TOP_HELPER = tests/integration/top-helper.c tests/integration/top-helper.h tests
 tests_integration_test_zcp_top_SOURCES = tests/integration/test-zcp-top.c $(TOP_HELPER)
 tests_integration_test_zcp_top_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_zcp_top_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
+
+tests_integration_test_zcp_top_others_SOURCES = tests/integration/test-zcp-top-others.c $(TOP_HELPER)
+tests_integration_test_zcp_top_others_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_integration_test_zcp_top_others_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
 tests_integration_test_zcp_top_screen_SOURCES = tests/integration/test-zcp-top-screen.c $(SCREEN_HELPER) $(TOP_HELPER)
 tests_integration_test_zcp_top_screen_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
