@@ -2,7 +2,7 @@
 /*
  * trace-flow.bpf.c - what was published, taken and lost, and how long messages took: for latency and top
  *
- * A subscriber says what it has taken for many messages at once (src/lib/tally.h), so that looking on costs some ten ns a message and
+ * Endpoints say what they have published and taken for many messages at once (src/lib/tally.h), so that looking on costs some ten ns a message and
  * not a trip into the kernel.
  *
  * Everything is counted by endpoint: whose topic that is, is found out later, so that the first message of an endpoint nobody has heard of
@@ -10,8 +10,6 @@
  * none) `on_publish` notes the time; a reader that is faster than this probe has its messages counted, but not timed.
  */
 #include "trace-histogram.bpf.h"
-
-const volatile bool count_published;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -188,7 +186,7 @@ int on_lost(struct pt_regs *ctx)
 	return 0;
 }
 
-static __always_inline void count(trace_u64 publisher, trace_u64 size)
+static __always_inline void count(trace_u64 publisher, trace_u64 n, trace_u64 bytes)
 {
 	struct trace_published *p = bpf_map_lookup_elem(&published, &publisher);
 
@@ -202,8 +200,19 @@ static __always_inline void count(trace_u64 publisher, trace_u64 size)
 		drop();
 		return;
 	}
-	add(&p->n, 1);
-	add(&p->bytes, size);
+	add(&p->n, n);
+	add(&p->bytes, bytes);
+}
+
+/* published(publisher, count, bytes, at) */
+SEC("usdt")
+int on_published(struct pt_regs *ctx)
+{
+	trace_u64 publisher = argument(ctx, 0);
+
+	if (argument(ctx, 3) >= filter.began_ns && wanted_process() && wanted_endpoint(publisher))
+		count(publisher, argument(ctx, 1), argument(ctx, 2));
+	return 0;
 }
 
 /* publish(publisher, sequence, size) */
@@ -216,8 +225,6 @@ int on_publish(struct pt_regs *ctx)
 	/* not by process: who takes it may be the one that is wanted */
 	if (bpf_map_lookup_elem(&untimed, &message.publisher))
 		note_time(&message, now);
-	if (count_published && wanted_process() && wanted_endpoint(message.publisher))
-		count(message.publisher, argument(ctx, 2));
 	return 0;
 }
 

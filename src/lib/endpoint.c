@@ -377,7 +377,7 @@ void endpoint_tick_all(struct zcp_node *node)
 	struct endpoint *ep, *next;
 	uint64_t now = clock_now_ns();
 
-	if (!node->n_ticking && !gate_is_watched(&subscriber_gate))
+	if (!node->n_ticking && !gate_is_watched(&subscriber_gate) && !gate_is_watched(&publisher_gate))
 		return;
 	HASH_ITER(hh, node->endpoints, ep, next)
 		if (ep->operations->tick)

@@ -22,6 +22,7 @@ GATE union gate subscriber_gate = { .word = 0 };
 	__asm__(".globl zcp_" name "_semaphore\n.hidden zcp_" name "_semaphore\n.set zcp_" name "_semaphore, " gate " + " #offset)
 SEMAPHORE("loan", "publisher_gate", 4);
 SEMAPHORE("publish", "publisher_gate", 6);
+SEMAPHORE("published", "publisher_gate", 6);
 SEMAPHORE("take", "subscriber_gate", 4);
 SEMAPHORE("taken", "subscriber_gate", 4);
 SEMAPHORE("taken_untimed", "subscriber_gate", 4);

@@ -38,7 +38,7 @@ static int look(struct zcp_subscriber *s)
 			continue;
 		if (unlikely(!gate_is_open(&subscriber_gate, s->endpoint.open_gate))) {
 			subscriber_say_taken(s, &sample);
-			tally_flush(&s->tally, s->endpoint.id);
+			tally_flush(&s->taken.tally, s->endpoint.id);
 		}
 		if (s->value.owner && is_older(&sample, &s->value)) {
 			zcp_sample_release(&sample);

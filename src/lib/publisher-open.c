@@ -297,6 +297,14 @@ static bool subscriber_is_closed(const struct match *match)
 	return atomic_load_explicit(&header->closed, memory_order_acquire);
 }
 
+/* Time passes. */
+static void tick(struct endpoint *ep, uint64_t now_ns)
+{
+	struct zcp_publisher *p = (struct zcp_publisher *)(void *)ep;
+
+	tally_tick(&p->tally, ep->id, now_ns);
+}
+
 static const struct endpoint_operations operations = {
 	.added = lane_added,
 	.opened = opened,
@@ -304,6 +312,7 @@ static const struct endpoint_operations operations = {
 	.mark_closed = mark_closed,
 	.is_closed = subscriber_is_closed,
 	.close = close_endpoint,
+	.tick = tick,
 };
 
 struct zcp_publisher *publisher_new(struct zcp_node *node, struct endpoint *parent, bool reliable, int64_t timeout_ns)
@@ -431,6 +440,7 @@ void zcp_publisher_close(struct zcp_publisher *publisher)
 		endpoint_close(&publisher->endpoint, false);
 		return;
 	}
+	tally_flush(&publisher->tally, publisher->endpoint.id);
 	node = publisher->endpoint.node;
 	buried = bury(publisher);
 	free_matches(&publisher->endpoint);

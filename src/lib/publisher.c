@@ -119,9 +119,10 @@ static __attribute__((noinline)) int not_yet(struct zcp_publisher *p, int r, siz
 }
 
 /* Somebody looks. The message is the last one. */
-static void say_published(const struct zcp_publisher *p, size_t size)
+static void say_published(struct zcp_publisher *p, size_t size)
 {
 	PROBE_NOW(zcp, publish, p->endpoint.id, p->writer.head - 1, (uint64_t)size);
+	tally_publish(&p->tally, p->endpoint.id, size, clock_now_ns());
 }
 
 static inline __attribute__((always_inline)) int do_loan(struct zcp_publisher *publisher, size_t size, void **payload)
@@ -335,8 +336,10 @@ static __attribute__((noinline, cold)) int publish_batch_at_gate(struct zcp_publ
 	if (r < 0)
 		return r;
 	r = do_publish_batch(publisher, payloads, sizes, n);
-	for (int i = 0; i < r; i++)
+	for (int i = 0; i < r; i++) {
 		PROBE_NOW(zcp, publish, publisher->endpoint.id, publisher->writer.head - (uint64_t)(r - i), (uint64_t)sizes[i]);
+		tally_publish(&publisher->tally, publisher->endpoint.id, sizes[i], clock_now_ns());
+	}
 	return r;
 }
 

@@ -10,6 +10,7 @@
 
 #include "channel/writer.h"
 #include "lib/endpoint.h"
+#include "lib/tally.h"
 #include "zcp/zcp.h"
 
 struct growth;
@@ -26,6 +27,7 @@ struct zcp_publisher {
 	bool huge;			/* advise huge pages */
 	struct growth *growth;		/* growth.h; NULL: this one does not grow */
 	struct grave *grave;		/* allocated ahead: closing with open loans must not fail */
+	struct tally tally;		/* for tracers; untouched while there are none */
 };
 
 /* One matched subscriber. */

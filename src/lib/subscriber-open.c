@@ -255,7 +255,7 @@ bool subscriber_close(struct zcp_subscriber *s)
 		return false;
 	}
 	waitset_endpoint_closed(&s->endpoint);
-	tally_flush(&s->tally, s->endpoint.id);
+	tally_flush(&s->taken.tally, s->endpoint.id);
 	latest_drop(s);
 	s->closed = true;
 	refuse_new_publishers(s);

@@ -35,7 +35,7 @@ bool subscriber_has_something(struct zcp_subscriber *s)
 {
 	if (subscriber_ready(s) || (s->hooks && s->hooks->ready && s->hooks->ready(s)))
 		return true;
-	tally_flush(&s->tally, s->endpoint.id);
+	tally_flush(&s->taken.tally, s->endpoint.id);
 	return false;
 }
 

@@ -167,14 +167,14 @@ static inline __attribute__((always_inline)) int do_take(struct zcp_subscriber *
 void subscriber_say_taken(struct zcp_subscriber *s, const struct zcp_sample *sample)
 {
 	PROBE_NOW(zcp, take, s->endpoint.id, sample->publisher, sample->sequence, (uint64_t)sample->size, sample->timestamp_ns);
-	tally_add(&s->tally, s->endpoint.id, sample, clock_now_ns());
+	tally_take(&s->taken, s->endpoint.id, sample, clock_now_ns());
 }
 
 void subscriber_tick(struct endpoint *ep, uint64_t now_ns)
 {
 	struct zcp_subscriber *s = (struct zcp_subscriber *)(void *)ep;
 
-	tally_tick(&s->tally, ep->id, now_ns);
+	tally_tick(&s->taken.tally, ep->id, now_ns);
 }
 
 static __attribute__((noinline, cold)) int take_at_gate(struct zcp_subscriber *s, struct zcp_sample *sample)
@@ -186,7 +186,7 @@ static __attribute__((noinline, cold)) int take_at_gate(struct zcp_subscriber *s
 	if (r == 0)
 		subscriber_say_taken(s, sample);
 	else if (r != -EOWNERDEAD)
-		tally_flush(&s->tally, s->endpoint.id);
+		tally_flush(&s->taken.tally, s->endpoint.id);
 	return r;
 }
 
@@ -229,7 +229,7 @@ static __attribute__((noinline, cold)) int take_batch_at_gate(struct zcp_subscri
 	for (int i = 0; i < r; i++)
 		subscriber_say_taken(s, &samples[i]);
 	if (r < 0 && r != -EOWNERDEAD)
-		tally_flush(&s->tally, s->endpoint.id);
+		tally_flush(&s->taken.tally, s->endpoint.id);
 	return r;
 }
 

@@ -94,7 +94,7 @@ struct zcp_subscriber {
 	bool *lane_used;		/* [max_publishers]. Under lock */
 	struct waiting *waiting;	/* publishers for which no index was free, oldest first. Under lock */
 
-	struct tally tally;		/* for tracers; untouched while there are none */
+	struct tally_taken taken;	/* for tracers; untouched while there are none */
 };
 
 /* ---- lane.c ---- */

@@ -41,7 +41,6 @@ int flows_load(struct trace *trace, bool published)
 	if (!s)
 		return trace_loaded(-errno);
 	trace_fill_filter(trace, (struct trace_filter *)&s->rodata->filter);
-	s->rodata->count_published = published;
 	r = trace_loaded(trace_flow_bpf__load(s));
 	if (r == 0)
 		r = trace_probe(trace, "zcp", "taken", s->progs.on_taken, 0);
@@ -50,7 +49,7 @@ int flows_load(struct trace *trace, bool published)
 	if (r == 0)
 		r = trace_probe(trace, "zcp", "lost", s->progs.on_lost, 0);
 	if (r == 0 && published)
-		r = trace_probe(trace, "zcp", "publish", s->progs.on_publish, 0);
+		r = trace_probe(trace, "zcp", "published", s->progs.on_published, 0);
 	return r < 0 ? r : trace_maps(trace, s->maps.endpoints, NULL);
 }
 
@@ -182,7 +181,7 @@ struct flow *flows_read(struct trace *trace, int *r)
 		memset(&flow->published, 0, sizeof(flow->published));
 	}
 	/* the probe of publish costs its publishers time: only where there are messages without timestamps */
-	if (!flows->times && !flows->published && __atomic_load_n(&flows->skeleton->bss->n_untimed, __ATOMIC_RELAXED)) {
+	if (!flows->times && __atomic_load_n(&flows->skeleton->bss->n_untimed, __ATOMIC_RELAXED)) {
 		flows->times = true;
 		trace_probe(trace, "zcp", "publish", flows->skeleton->progs.on_publish, 0);
 	}

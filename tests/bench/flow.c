@@ -3,6 +3,7 @@
  * flow.c - one publisher, one subscriber, as many messages as they can, one by one: what scripts/bench-trace has traced
  *
  *	flow SECONDS
+ *	flow hold		only have libzcp mapped, until killed: so that probes are there before the first message
  *
  * Two processes, 64 bytes, reliable, polling, so that nobody sleeps and a slower side slows the other. Prints "TAKEN RATE": messages, and
  * messages a second. The router is that of $ZCP_ROUTER.
@@ -96,6 +97,8 @@ int main(int argc, char **argv)
 	int status, r;
 	pid_t child;
 
+	if (argc == 2 && !strcmp(argv[1], "hold"))
+		return pause();
 	if (!(seconds > 0 && seconds < 3600)) {
 		fprintf(stderr, "flow: usage: flow SECONDS\n");
 		return 2;

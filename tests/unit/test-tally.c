@@ -9,19 +9,20 @@
 #define MS UINT64_C(1000000)
 #define START (100 * MS)
 
-static struct tally tally;
+static struct tally_taken taken;
+#define tally (taken.tally)
 
 /* A message of @size, published @age before @now. */
 static void add(uint64_t now, uint64_t age, size_t size)
 {
 	const struct zcp_sample sample = { .size = size, .timestamp_ns = now - age, .publisher = 7, .sequence = 1 };
 
-	tally_add(&tally, 42, &sample, now);
+	tally_take(&taken, 42, &sample, now);
 }
 
 static void begin(void)
 {
-	memset(&tally, 0, sizeof(tally));
+	memset(&taken, 0, sizeof(taken));
 }
 
 START_TEST(slow_readers_say_each_message)
@@ -122,6 +123,21 @@ START_TEST(nobody_waits)
 }
 END_TEST
 
+START_TEST(a_publisher_has_no_latencies)
+{
+	begin();
+	tally_publish(&tally, 42, 100, START);
+	ck_assert_uint_eq(tally.n, 0);
+	for (uint64_t i = 1; i < TALLY_MAX; i++)
+		tally_publish(&tally, 42, 100, START + i);
+	ck_assert_uint_eq(tally.n, TALLY_MAX - 1);
+	ck_assert_uint_eq(tally.bytes, 100 * (TALLY_MAX - 1));
+	tally_publish(&tally, 42, 100, START + TALLY_MAX);
+	ck_assert_uint_eq(tally.n, 0);
+	ck_assert_uint_eq(tally.bytes, 0);
+}
+END_TEST
+
 /* The clock that counts ticks may be a little ahead of the one that we read. */
 START_TEST(a_timestamp_of_the_future_took_no_time)
 {
@@ -146,5 +162,6 @@ int main(void)
 	tcase_add_test(tcase, a_timestamp_of_the_future_took_no_time);
 	tcase_add_test(tcase, the_node_says_what_was_left);
 	tcase_add_test(tcase, nobody_waits);
+	tcase_add_test(tcase, a_publisher_has_no_latencies);
 	return run_suite(suite);
 }
