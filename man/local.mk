@@ -30,6 +30,7 @@ dist_man_MANS += man/zcp-trace.1
 endif
 
 dist_man_MANS += \
+	man/libzcp.7 \
 	man/zcp.7 \
 	man/zcp_client_open.3 \
 	man/zcp_last_error.3 \

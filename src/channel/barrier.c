@@ -52,7 +52,7 @@ void barrier_rare(void)
 {
 	/*
 	 * The fence is for partners that fence themselves; membarrier reaches the registered ones. The call can
-	 * only fail if the process installed a seccomp filter after it had registered; zcp(7) says that such a
+	 * only fail if the process installed a seccomp filter after it had registered; libzcp(7) says that such a
 	 * filter must let membarrier pass.
 	 */
 	atomic_thread_fence(memory_order_seq_cst);

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # The manual says what the code does: every exported function has a page, its SYNOPSIS is what the header declares, each errno that
-# the header names is in it, the examples (README.md's too) compile, and numbers in the text are the ones in the code.
-# Nothing is run and nothing installed: only the sources are looked at, with $CC.
+# the header names is in it, and numbers in the text are the ones in the code. Nothing is run and nothing installed: only the sources
+# are looked at, with $CC. The examples are test-man-examples.sh's.
 
 set -u
 : "${top_srcdir:=.}" "${CC:=cc}"
@@ -106,39 +106,6 @@ while read -r name errno; do
 	sed -n '/^\.Sh ERRORS/,/^\.Sh SEE/p' "$man/$page.3" 2>/dev/null | grep -q "^\.It Bq Er.*\<$errno\>" ||
 		fail "$page.3 has no $errno, which zcp.h says of $name()"
 done <"$dir/errnos"
-
-# ---- the examples compile ----
-
-# examples_of PAGE: each C block of EXAMPLES to $dir/example-N.c
-examples_of() {
-	rm -f "$dir"/example-*.c
-	awk -v dir="$dir" '
-		/^\.Sh / { on = $2 == "EXAMPLES" }
-		/^\.Ed/ { block = 0 }
-		on && block { print >(dir "/example-" n ".c") }
-		/^\.Bd -literal/ { block = 1; n++ }
-	' "$1"
-	for example in "$dir"/example-*.c; do
-		[ -e "$example" ] || continue
-		sed -i 's/\\e/\\/g; s/\\&//g' "$example"
-	done
-}
-
-compile_examples() { # NAME
-	for example in "$dir"/example-*.c; do
-		[ -e "$example" ] || { fail "$1 has no example"; return; }
-		compiles "$example" || fail "$1: example ${example##*-} does not compile: $(cat "$dir/cc")"
-	done
-}
-
-for page in "$man"/zcp_*.3; do
-	examples_of "$page"
-	compile_examples "${page##*/}"
-done
-
-rm -f "$dir"/example-*.c
-awk -v dir="$dir" '/^```/ { block = 0 } block { print >(dir "/example-" n ".c") } /^```c$/ { block = 1; n++ }' "$top_srcdir/README.md"
-compile_examples README.md
 
 # ---- numbers ----
 
