@@ -215,7 +215,8 @@ int zcp_publisher_loan(zcp_publisher *publisher, size_t size, void **payload);
  * -ETIMEDOUT it stays open. Returns the number of subscribers connected, to which it was delivered.
  *
  * Errors: -EINVAL not an open loan of this publisher (also: published or discarded before); -EMSGSIZE larger
- * than loaned; -EAGAIN, -ETIMEDOUT no room at a reliable subscriber; -EOWNERDEAD.
+ * than what was lent (the room for @size bytes may be larger than was asked for, and more is refused only where it does not
+ * fit); -EAGAIN, -ETIMEDOUT no room at a reliable subscriber; -EOWNERDEAD.
  */
 int zcp_publisher_publish(zcp_publisher *publisher, void *payload, size_t size);
 
