@@ -47,7 +47,8 @@ struct zcp_type {
 };
 
 /**
- * The calling thread's last failure in this library as one sentence without a newline; "" if there was none.
+ * The calling thread's last failure in this library as one sentence without a newline; "" if there was none. As with errno,
+ * it means something after a call that failed; one that succeeds may have overcome a failure on its way, and leave its sentence.
  * The string is valid until the thread's next call into the library. Wait-free.
  */
 const char *zcp_last_error(void);
