@@ -23,14 +23,24 @@ static char tracer_binary[512];
 
 char *file_contents(const char *path)
 {
-	char *text = calloc(1, 4 << 20);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t n = 0, room = 0;
+	char *text = NULL;
+	ssize_t more;
 
-	ck_assert_ptr_nonnull(text);
-	if (fd >= 0) {
-		ck_assert_ok(read(fd, text, (4 << 20) - 1));
+	do {
+		if (n == room) {
+			room += 1 << 20;
+			text = realloc(text, room + 1);
+			ck_assert_ptr_nonnull(text);
+		}
+		more = fd < 0 ? 0 : read(fd, text + n, room - n);
+		ck_assert_ok(more);
+		n += (size_t)more;
+	} while (more > 0);
+	text[n] = 0;
+	if (fd >= 0)
 		close(fd);
-	}
 	return text;
 }
 
@@ -91,12 +101,22 @@ int trace_status(void)
 	return WEXITSTATUS(status);
 }
 
+void trace_signal(int signal)
+{
+	ck_assert_ok(kill(tracer, signal));
+}
+
 json_t *trace_lines(void)
+{
+	trace_signal(SIGINT);
+	return trace_lines_at_end();
+}
+
+json_t *trace_lines_at_end(void)
 {
 	char *text, *line, *rest;
 	json_t *array = json_array();
 
-	ck_assert_ok(kill(tracer, SIGINT));
 	ck_assert_int_eq(trace_status(), 0);
 	text = rest = file_contents(trace_out);
 	while ((line = strsep(&rest, "\n")) != NULL) {

@@ -44,9 +44,11 @@ void trace_start(const char *const *arguments);
 /* The same without waiting; with fewer capabilities unless @rights. */
 void trace_run(const char *const *arguments, const char *socket, bool rights);
 int trace_status(void);
+void trace_signal(int signal);
 
-/* Ctrl-C; its lines as an array of objects. */
+/* Ctrl-C; its lines as an array of objects. at_end: of one that ends by itself. */
 json_t *trace_lines(void);
+json_t *trace_lines_at_end(void);
 
 /* Whether the file contains @part; all of it. */
 bool file_says(const char *path, const char *part);
