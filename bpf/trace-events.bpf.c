@@ -11,7 +11,6 @@ struct {
 	__uint(max_entries, 8 << 20);
 } records SEC(".maps");
 
-unsigned long long n_hit;
 unsigned long long n_told;			/* of n_dropped: what user space has said */
 
 static __always_inline bool is_wanted(trace_u64 cookie, struct pt_regs *ctx)
@@ -27,7 +26,7 @@ static __always_inline void fill(struct trace_event *event, unsigned int pid, tr
 	event->pid = pid == ~0u ? 0 : pid;
 	event->tid = current_thread();
 	event->kind = TRACE_COOKIE_KIND(cookie);
-	event->reserved = 0;
+	event->dropped = (unsigned int)n_dropped;
 	for (int i = 0; i < TRACE_ARGS; i++)
 		event->args[i] = i < (int)TRACE_COOKIE_ARGS(cookie) ? (long long)argument(ctx, i) : 0;
 }
@@ -41,7 +40,6 @@ int on_probe(struct pt_regs *ctx)
 
 	if (!pid || !is_wanted(cookie, ctx))
 		return 0;
-	add(&n_hit, 1);
 	event = bpf_ringbuf_reserve(&records, sizeof(*event), 0);
 	if (!event) {
 		drop();
@@ -61,7 +59,6 @@ int on_text_probe(struct pt_regs *ctx)
 
 	if (!pid || !is_wanted(cookie, ctx))
 		return 0;
-	add(&n_hit, 1);
 	event = bpf_ringbuf_reserve(&records, sizeof(*event), 0);
 	if (!event) {
 		drop();

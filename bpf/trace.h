@@ -41,7 +41,7 @@ struct trace_event {
 	trace_u64 time_ns;
 	unsigned int pid, tid;
 	unsigned int kind;		/* as the cookie says */
-	unsigned int reserved;
+	unsigned int dropped;		/* how many had found no room until then, the lower half of n_dropped */
 	long long args[TRACE_ARGS];
 };
 

@@ -177,16 +177,35 @@ static void print_line(const struct trace *trace, const struct trace_event *even
 	putchar('\n');
 }
 
+/* Records that were lost are a hole in the stream: say where. @dropped: all that were lost until there. */
+static void tell_dropped(const struct trace *trace, uint64_t dropped)
+{
+	struct trace_events_bpf *s = trace->state;
+	uint64_t count = dropped - s->bss->n_told;
+
+	s->bss->n_told = dropped;
+	if (trace->options.json)
+		trace_json(json_pack("{s:s, s:I}", "type", "dropped", "count", (json_int_t)count));
+	else
+		printf("-- %" PRIu64 " events were lost here: more than can be printed --\n", count);
+}
+
 static void record(struct trace *trace, const void *data, size_t bytes)
 {
+	const struct trace_events_bpf *s = trace->state;
 	struct trace_text_event event = { 0 };
 	const struct trace_kind *kind;
 	const struct name_endpoint *endpoint;
+	int32_t newly_dropped;
 
 	memcpy(&event, data, bytes < sizeof(event) ? bytes : sizeof(event));
 	if (event.event.kind >= trace_n_kinds)
 		return;
 	event.text[sizeof(event.text) - 1] = 0;
+	/* two processors may have counted and written the other way round */
+	newly_dropped = (int32_t)(event.event.dropped - (uint32_t)s->bss->n_told);
+	if (newly_dropped > 0)
+		tell_dropped(trace, s->bss->n_told + (uint32_t)newly_dropped);
 	kind = &trace_kinds[event.event.kind];
 	endpoint = subject(trace, &event.event, kind);
 	/* a wait set sleeps for many: its wait is about no endpoint */
@@ -200,19 +219,13 @@ static void record(struct trace *trace, const void *data, size_t bytes)
 		print_line(trace, &event.event, kind, event.text, endpoint);
 }
 
-/* Records that were lost are a hole in the stream: say where. */
+/* Where no further record comes that would say it: what was lost behind the last one. */
 static int report(struct trace *trace, bool last)
 {
-	struct trace_events_bpf *s = trace->state;
-	uint64_t dropped = n_dropped(trace), before = s->bss->n_told;
+	const struct trace_events_bpf *s = trace->state;
 
-	s->bss->n_told = dropped;
-	if (dropped == before || last)
-		return 0;
-	if (trace->options.json)
-		trace_json(json_pack("{s:s, s:I}", "type", "dropped", "count", (json_int_t)(dropped - before)));
-	else
-		printf("-- %" PRIu64 " events were lost here: more than can be printed --\n", dropped - before);
+	if (trace->n_dropped > s->bss->n_told && (last || ring_buffer__consume(trace->ring) >= 0) && trace->n_dropped > s->bss->n_told)
+		tell_dropped(trace, trace->n_dropped);
 	return 0;
 }
 

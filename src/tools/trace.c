@@ -123,12 +123,15 @@ int trace_probe(struct trace *trace, const char *provider, const char *probe, st
 	return attacher_add(trace->attacher, provider, probe, program, cookie);
 }
 
+/* Every record begins with its time. At the end all until then are shown, however many that is. */
 static int on_record(void *context, void *record, size_t bytes)
 {
 	struct trace *trace = context;
 
+	if (trace->end_ns && *(const uint64_t *)record > trace->end_ns)
+		return -EAGAIN;
 	trace->command->record(trace, record, bytes);
-	return ++trace->n_records % RECORDS_AT_ONCE && (trace->ending || !interrupt_signal()) ? 0 : -EAGAIN;
+	return trace->end_ns || (++trace->n_records % RECORDS_AT_ONCE && !interrupt_signal()) ? 0 : -EAGAIN;
 }
 
 int trace_maps(struct trace *trace, const struct bpf_map *endpoints, const struct bpf_map *ring)
@@ -208,15 +211,14 @@ static uint64_t n_dropped(const struct trace *trace)
 
 void trace_summary(const struct trace *trace)
 {
-	uint64_t dropped = n_dropped(trace);
 	double seconds = (double)(trace->now_ns - trace->start_ns) / 1e9;
 
 	if (trace->options.json)
 		trace_json(json_pack("{s:s, s:f, s:i, s:I, s:I}", "type", "summary", "seconds", seconds,
-				     "files", attacher_n_files(trace->attacher), "dropped", (json_int_t)dropped,
+				     "files", attacher_n_files(trace->attacher), "dropped", (json_int_t)trace->n_dropped,
 				     "foreign", (json_int_t)trace->n_foreign));
-	else if (dropped)
-		fprintf(stderr, "zcp-trace: %" PRIu64 " records were lost: no room for them\n", dropped);
+	else if (trace->n_dropped)
+		fprintf(stderr, "zcp-trace: %" PRIu64 " records were lost: no room for them\n", trace->n_dropped);
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
@@ -248,6 +250,7 @@ static int report(struct trace *trace, bool last)
 	int r;
 
 	trace->now_ns = clock_now_ns();
+	trace->n_dropped = n_dropped(trace);
 	r = trace->command->report ? trace->command->report(trace, last) : 0;
 	trace->last_ns = trace->now_ns;
 	if (r == 0 && last)
@@ -362,9 +365,9 @@ static int run(struct trace *trace)
 	if (fd < 0)
 		return -1;
 	r = loop(trace, fd);
-	trace->ending = true;
 	if (r == 0 && !trace->stop)
 		await_stragglers(trace);
+	trace->end_ns = clock_now_ns();
 	if (r == 0 && !trace->stop && take_records(trace) == 0)
 		r = report(trace, true);
 	return r;

@@ -48,9 +48,10 @@ struct trace {
 	uint64_t start_ns;		/* when all probes were attached */
 	uint64_t now_ns;		/* of this report */
 	uint64_t last_ns;		/* of the report before */
+	uint64_t end_ns;		/* 0: it is not over. What is in the ring buffer from before is shown yet */
+	uint64_t n_dropped;		/* until this report */
 	uint64_t n_records;		/* out of the ring buffer */
 	uint64_t n_foreign;		/* hits of other routers' endpoints that were left out */
-	bool ending;			/* what is in the ring buffer yet is shown */
 	bool stop;			/* nobody reads the output any more */
 	bool redraw;			/* the command draws on the terminal (trace-screen.h): nothing else may be printed meanwhile */
 	int screen_fd;			/* its size has changed */
