@@ -177,6 +177,7 @@ tests_integration_test_zcp_progress_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 if HAVE_BPF
 trace_tests = \
 	tests/integration/test-trace-drops \
+	tests/integration/test-trace-events \
 	tests/integration/test-trace-exits \
 	tests/integration/test-trace-latency \
 	tests/integration/test-trace-top-screen
@@ -188,6 +189,10 @@ TRACE_HELPER = tests/integration/trace-helper.c tests/integration/trace-helper.h
 tests_integration_test_trace_drops_SOURCES = tests/integration/test-trace-drops.c $(TRACE_HELPER)
 tests_integration_test_trace_drops_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_trace_drops_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
+
+tests_integration_test_trace_events_SOURCES = tests/integration/test-trace-events.c $(TRACE_HELPER)
+tests_integration_test_trace_events_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_integration_test_trace_events_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
 tests_integration_test_trace_exits_SOURCES = tests/integration/test-trace-exits.c $(TRACE_HELPER)
 tests_integration_test_trace_exits_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
