@@ -440,7 +440,10 @@ bool rejoin_answer(struct zcp_node *node, const union wire_message *m, int fds[W
 
 /* ---- a router that is dead, and whose socket is not -------------------------------------------------------------- */
 
-/* Whoever called listen(), as far as can be told: not of another pid namespace, and socket activation says systemd. */
+/*
+ * Whoever called listen() last when we connected, as far as can be told: not of another pid namespace, and with socket activation it may be
+ * the service manager or the router before.
+ */
 static bool router_is_dead(const struct zcp_node *node)
 {
 	struct ucred credentials;

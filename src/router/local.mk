@@ -5,6 +5,8 @@ noinst_LTLIBRARIES += libzcp_router.la
 bin_PROGRAMS += zcp-router
 
 libzcp_router_la_SOURCES = \
+	src/router/activation.c \
+	src/router/activation.h \
 	src/router/claim.c \
 	src/router/claim.h \
 	src/router/config-file.c \
@@ -35,8 +37,6 @@ libzcp_router_la_SOURCES = \
 	src/router/loop.h \
 	src/router/match.c \
 	src/router/match.h \
-	src/router/notify.c \
-	src/router/notify.h \
 	src/router/options.c \
 	src/router/options.h \
 	src/router/outbox.c \
@@ -61,6 +61,8 @@ libzcp_router_la_SOURCES = \
 	src/router/segment.h \
 	src/router/send.c \
 	src/router/send.h \
+	src/router/service.c \
+	src/router/service.h \
 	src/router/settings.c \
 	src/router/settings.h \
 	src/router/socket.c \

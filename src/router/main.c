@@ -18,9 +18,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "router/activation.h"
 #include "router/log.h"
-#include "router/notify.h"
 #include "router/options.h"
+#include "router/service.h"
 #include "router/socket.h"
 
 /* A descriptor of ours must not become 0, 1 or 2: log lines would end up in it. */
@@ -46,26 +47,31 @@ static void raise_fd_limit(void)
 		log_error("cannot raise the soft limit of descriptors: %s", strerror(errno));
 }
 
-static int serve(const struct options *options)
+static int open_socket(struct router_socket *socket, const struct socket_options *options)
+{
+	return activation_is_wanted() ? activation_open(socket, options) : socket_open(socket, options);
+}
+
+static int serve(const struct options *options, struct service *service)
 {
 	struct router_socket socket;
 	struct router *router;
 	char detectors[256];
 	int r;
 
-	r = socket_open(&socket, &options->socket);
+	r = open_socket(&socket, &options->socket);
 	if (r < 0)
 		return r;
-	r = router_open(&router, &options->router, socket.path);
+	r = router_open(&router, &options->router, socket.path, service);
 	if (r < 0) {
 		socket_close(&socket);
 		return r;
 	}
 	log_note("listening on %s, loop %s", socket.path, loop_name(router->loop));
 	log_note("exit detection: %s", detector_describe(&router->detector, detectors));
-	notify_manager("READY=1");
+	service_tell(service, "READY=1\nSTATUS=Listening on %s, loop %s, exit detection: %s", socket.path, loop_name(router->loop), detectors);
 	r = router_run(router, socket.fd);
-	notify_manager("STOPPING=1");
+	service_tell(service, "STOPPING=1\nSTATUS=Leaving");
 	router_close(router);
 	socket_close(&socket);
 	return r;
@@ -74,6 +80,7 @@ static int serve(const struct options *options)
 int main(int argc, char **argv)
 {
 	struct options options;
+	struct service service;
 	int r;
 
 	occupy_standard_fds();
@@ -84,5 +91,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);	/* a memfd beyond RLIMIT_FSIZE is an error code then */
 	raise_fd_limit();
-	return serve(&options) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	service_open(&service);
+	r = serve(&options, &service);
+	service_close(&service);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

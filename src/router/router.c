@@ -173,6 +173,7 @@ static int on_tick(void *context, uint64_t now_ns)
 	if (stalled)
 		log_note("was stalled for %llu ms", (unsigned long long)(now_ns - router->last_tick_ns) / 1000000);
 	router->last_tick_ns = now_ns;
+	service_feed_watchdog(router->service, now_ns);
 	view_tick(&router->view, now_ns);
 	detector_tick(&router->detector);
 	if (router->detector.in_use & DIRECTORY_DETECTOR_HEARTBEAT)
@@ -318,7 +319,15 @@ static void set_limits(struct router *router)
 	router->quota.limits[QUOTA_SENDS] = SEND_JOBS_PER_UID;
 }
 
-int router_open(struct router **routerp, const struct router_options *options, const char *socket_path)
+/* A watchdog may want to hear of us more often than there are heartbeats to be looked at. */
+static uint64_t tick_ns(const struct router *router)
+{
+	uint64_t scan_ns = (uint64_t)router->options.scan_ms * 1000000, half_ns = router->service->watchdog_ns / 2;
+
+	return half_ns && half_ns < scan_ns ? half_ns : scan_ns;
+}
+
+int router_open(struct router **routerp, const struct router_options *options, const char *socket_path, struct service *service)
 {
 	struct router *router = calloc(1, sizeof(*router));
 	int r;
@@ -328,6 +337,7 @@ int router_open(struct router **routerp, const struct router_options *options, c
 		return -ENOMEM;
 	}
 	router->options = *options;
+	router->service = service;
 	router->view.reader_fd = -1;
 	router->sends.watch.fd = -1;
 	if (getrandom(&router->epoch, sizeof(router->epoch), GRND_NONBLOCK) != sizeof(router->epoch))
@@ -335,7 +345,7 @@ int router_open(struct router **routerp, const struct router_options *options, c
 	set_limits(router);
 	r = view_open(&router->view, &router->options, socket_path, router->epoch);
 	if (r >= 0)
-		r = loop_open(&router->loop, options->loop, (uint64_t)options->scan_ms * 1000000, &events, router);
+		r = loop_open(&router->loop, options->loop, tick_ns(router), &events, router);
 	if (r < 0) {
 		router_close(router);
 		return r;

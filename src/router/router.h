@@ -22,6 +22,7 @@
 #include "router/quota.h"
 #include "router/registry.h"
 #include "router/send.h"
+#include "router/service.h"
 #include "router/view.h"
 
 #define ROUTER_STALL_NS 1000000000ull
@@ -49,6 +50,7 @@ struct router_options {
 
 struct router {
 	struct router_options options;
+	struct service *service;
 	struct loop *loop;
 	struct quota quota;
 	struct view view;
@@ -66,8 +68,8 @@ struct router {
 	uint64_t idle_since_ns;
 };
 
-/* 0 or a negative errno value (logged). */
-int router_open(struct router **router, const struct router_options *options, const char *socket_path);
+/* 0 or a negative errno value (logged). @service stays the caller's. */
+int router_open(struct router **router, const struct router_options *options, const char *socket_path, struct service *service);
 struct router *router_close(struct router *router);
 
 /*

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/fd.h"
+#include "router/activation.h"
 #include "router/log.h"
 #include "router/pidfd.h"
 
@@ -57,7 +58,10 @@ bool socket_is_system(const struct socket_options *options)
 {
 	const char *router = getenv("ZCP_ROUTER"), *runtime = getenv("XDG_RUNTIME_DIR");
 	const char *path = options->path ? options->path : router && router[0] ? router : NULL;
+	char passed[SOCKET_PATH_MAX + 1];
 
+	if (activation_path(passed))
+		return !strcmp(passed, SOCKET_SYSTEM_PATH);
 	return path ? !strcmp(path, SOCKET_SYSTEM_PATH) : !runtime || !runtime[0];
 }
 

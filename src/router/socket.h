@@ -37,7 +37,7 @@ struct socket_options {
 	int mode;			/* of the socket; -1: 0666 for the system path, else 0600 */
 };
 
-/* Whether SOCKET_SYSTEM_PATH is what @options choose. */
+/* Whether SOCKET_SYSTEM_PATH is what @options choose, or where the socket that was passed to us listens. */
 bool socket_is_system(const struct socket_options *options);
 
 /*

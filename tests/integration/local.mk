@@ -214,6 +214,7 @@ tests_integration_test_trace_top_screen_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS
 # The router at wire level. Helper: router-helper.
 router_tests = \
 	tests/integration/test-router \
+	tests/integration/test-router-activation \
 	tests/integration/test-router-exit \
 	tests/integration/test-router-still \
 	tests/integration/test-router-growth \
@@ -239,6 +240,10 @@ ROUTER_TEST_LDADD = libzcp_channel.la libzcp_common.la $(TEST_LDADD)
 tests_integration_test_router_SOURCES = tests/integration/test-router.c $(ROUTER_HELPER)
 tests_integration_test_router_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_LDADD = $(ROUTER_TEST_LDADD)
+
+tests_integration_test_router_activation_SOURCES = tests/integration/test-router-activation.c $(ROUTER_HELPER)
+tests_integration_test_router_activation_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_router_activation_LDADD = $(ROUTER_TEST_LDADD)
 
 EXIT_HELPER = tests/integration/exit-helper.c tests/integration/exit-helper.h $(ROUTER_HELPER)
 tests_integration_test_router_exit_SOURCES = tests/integration/test-router-exit.c $(EXIT_HELPER)

@@ -118,13 +118,33 @@ static void restrict_process(const struct test_router *router)
 		refuse_peerpidfd();
 }
 
+/* sd_listen_fds(3): from descriptor 3 on. They are moved out of each other's way first. */
+static void pass_sockets(const struct test_router *router)
+{
+	const int beyond = 200, first = 3;
+	char text[32];
+
+	for (int i = 0; i < (int)router->n_passed; i++)
+		if (dup2(router->passed[i], beyond + i) < 0)
+			_exit(126);
+	for (int i = 0; i < (int)router->n_passed; i++)
+		if (dup2(beyond + i, first + i) < 0 || close(beyond + i) < 0)
+			_exit(126);
+	snprintf(text, sizeof(text), "%d", (int)getpid() + router->passed_to_another);
+	setenv("LISTEN_PID", text, 1);
+	snprintf(text, sizeof(text), "%u", router->n_passed);
+	setenv("LISTEN_FDS", text, 1);
+	if (router->passed_names)
+		setenv("LISTEN_FDNAMES", router->passed_names, 1);
+}
+
 /* The router dies with the test process, however that ends. */
 static pid_t spawn(const struct test_router *router, const char *const *arguments, int stderr_fd)
 {
 	const char *argv[ARGUMENTS_MAX] = { "zcp-router", "--socket", router->path };
 	const char *binary = getenv("ZCP_ROUTER_BIN");
 	pid_t parent = getpid(), pid;
-	int n = 3;
+	int n = router->n_passed ? 1 : 3;
 
 	ck_assert_msg(binary != NULL, "ZCP_ROUTER_BIN is not set");
 	for (; *arguments; arguments++) {
@@ -140,7 +160,10 @@ static pid_t spawn(const struct test_router *router, const char *const *argument
 		_exit(127);
 	if (stderr_fd >= 0)
 		dup2(stderr_fd, STDERR_FILENO);
+	if (router->n_passed)
+		pass_sockets(router);
 	restrict_process(router);
+	argv[n] = NULL;
 	execv(binary, (char *const *)(uintptr_t)argv);
 	_exit(127);
 }

@@ -27,6 +27,10 @@ struct test_router {
 	uid_t uid;		/* to run it as, 0: ours */
 	bool without_peerpidfd;	/* SO_PEERPIDFD is not known, as before Linux 6.5 */
 	bool without_uring;	/* io_uring_setup fails with EPERM, as under docker's seccomp profile */
+	const int *passed;	/* sockets to start it with as a service manager does, without --socket */
+	unsigned int n_passed;
+	const char *passed_names;	/* LISTEN_FDNAMES */
+	bool passed_to_another;		/* LISTEN_PID is not its */
 };
 
 /* The argument of loop tests: 0 io_uring, 1 epoll. */

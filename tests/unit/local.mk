@@ -156,6 +156,12 @@ tests_unit_test_exit_bpf_SOURCES = tests/unit/test-exit-bpf.c
 tests_unit_test_exit_bpf_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_exit_bpf_LDADD = $(TEST_LDADD) libzcp_router.la libzcp_channel.la libzcp_common.la $(LIBBPF_LIBS) $(LIBURING_LIBS)
 
+check_PROGRAMS += tests/unit/test-service
+TESTS += tests/unit/test-service
+tests_unit_test_service_SOURCES = tests/unit/test-service.c
+tests_unit_test_service_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_service_LDADD = $(TEST_LDADD) libzcp_router.la libzcp_channel.la libzcp_common.la
+
 check_PROGRAMS += tests/unit/test-loop
 TESTS += tests/unit/test-loop
 tests_unit_test_loop_SOURCES = tests/unit/test-loop.c
