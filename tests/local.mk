@@ -14,6 +14,7 @@ AM_TESTS_ENVIRONMENT = \
 	top_builddir='$(abs_top_builddir)'; export top_builddir; \
 	CC='$(CC)'; export CC; \
 	SANITIZER_FLAGS='$(SANITIZER_FLAGS)'; export SANITIZER_FLAGS; \
+	PYTHON='$(PYTHON)'; export PYTHON; \
 	ASAN_OPTIONS="$${ASAN_OPTIONS-detect_leaks=1}"; export ASAN_OPTIONS; \
 	UBSAN_OPTIONS="$${UBSAN_OPTIONS-print_stacktrace=1}"; export UBSAN_OPTIONS; \
 	TSAN_OPTIONS="$${TSAN_OPTIONS-halt_on_error=1}"; export TSAN_OPTIONS; \
@@ -41,6 +42,7 @@ check-is-missing:
 	@echo "Debian: apt-get install check libsubunit-dev (or scripts/bootstrap), then configure again." >&2
 	@false
 endif
+include tests/python/local.mk
 include tests/model/local.mk
 include tests/bench/local.mk
 
