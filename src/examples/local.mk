@@ -50,4 +50,10 @@ src_examples_video_frames_view_LDADD = libzcp.la
 src_examples_wait_for_many_SOURCES = src/examples/wait-for-many.c
 src_examples_wait_for_many_LDADD = libzcp.la
 
+if HAVE_CXX
+noinst_PROGRAMS += src/examples/hello-cxx
+endif
+src_examples_hello_cxx_SOURCES = src/examples/hello-cxx.cpp
+src_examples_hello_cxx_LDADD = libzcp.la
+
 dist_doc_DATA = src/examples/router.conf

@@ -4,7 +4,7 @@
 
 noinst_LTLIBRARIES += libzcp_lib.la
 lib_LTLIBRARIES += libzcp.la
-pkginclude_HEADERS += include/zcp/zcp.h
+pkginclude_HEADERS += include/zcp/zcp.h include/zcp/zcp.hpp
 
 libzcp_lib_la_CPPFLAGS = $(AM_CPPFLAGS) -DZCP_BINDIR='"$(bindir)"'
 libzcp_lib_la_SOURCES = \

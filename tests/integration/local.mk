@@ -117,6 +117,15 @@ tests_integration_test_lib_restart_SOURCES = tests/integration/test-lib-restart.
 tests_integration_test_lib_restart_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_restart_LDADD = $(LIB_TEST_LDADD)
 
+# zcp.hpp, linked as a user links it.
+if HAVE_CXX
+check_PROGRAMS += tests/integration/test-hpp
+TESTS += tests/integration/test-hpp
+endif
+tests_integration_test_hpp_SOURCES = tests/integration/test-hpp.cpp tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_hpp_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_integration_test_hpp_LDADD = libzcp.la $(TEST_LDADD)
+
 # zcp record and zcp replay. Helper: lib-helper.
 check_PROGRAMS += tests/integration/test-record
 TESTS += tests/integration/test-record

@@ -16,6 +16,18 @@ ends 15 $sub
 [ "$(wc -l <"$dir/hello-sub.out")" -eq 10 ] || fail "hello-sub: $(cat "$dir/hello-sub.out")"
 [ "$(tail -n 1 "$dir/hello-sub.out")" = "hello number 9" ] || fail "hello-sub: $(cat "$dir/hello-sub.out")"
 
+# the same in C++, where there is a compiler for it
+if [ -x "$examples/hello-cxx" ]; then
+	background hello-cxx "$examples/hello-cxx" sub
+	sub=$pid
+	run 0 "$examples/hello-cxx" pub
+	ends 15 $sub
+	[ $status -eq 0 ] || fail "hello-cxx sub: status $status: $(cat "$dir/hello-cxx.err")"
+	[ "$(wc -l <"$dir/hello-cxx.out")" -eq 10 ] || fail "hello-cxx sub: $(cat "$dir/hello-cxx.out")"
+	[ "$(tail -n 1 "$dir/hello-cxx.out")" = "hello number 9" ] || fail "hello-cxx sub: $(cat "$dir/hello-cxx.out")"
+	run 2 "$examples/hello-cxx"
+fi
+
 # one after the other: hello-pub sends its ten greetings to whoever is there first
 for loop in poll epoll uring; do
 	background "loop-$loop" "$examples/event-loop" $loop
