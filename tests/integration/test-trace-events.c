@@ -125,7 +125,7 @@ static void act(struct stage *stage)
 	stage_set(stage, SUBSCRIBER, s->endpoint.id);
 	stage_set(stage, SERVER, zcp_server_id(server));
 	stage_set(stage, READY, 1);
-	stage_wait(stage, GO, 1);
+	stage_wait(stage, GO, 1);	/* while the tracer attaches */
 
 	fails(zcp_subscriber_wait(s, 20 * MS), -ETIMEDOUT, "");
 	ok(zcp_subscriber_wait(s, -1));
@@ -300,6 +300,18 @@ static void check_every_event(const json_t *all, const struct world *w)
 	}
 }
 
+/* Both whole would be more than a report has room for. */
+static void check_same(const struct truth *seen, const struct truth *truth)
+{
+	const char *a = seen->text, *b = truth->text;
+
+	while (*a && *b && strcspn(a, "\n") == strcspn(b, "\n") && !strncmp(a, b, strcspn(a, "\n"))) {
+		a = strchr(a, '\n') + 1;
+		b = strchr(b, '\n') + 1;
+	}
+	ck_assert_msg(!*a && !*b, "'%.*s' was seen, '%.*s' was done", (int)strcspn(a, "\n"), a, (int)strcspn(b, "\n"), b);
+}
+
 static void check_told(const json_t *all, const struct world *w, zcp_client *client)
 {
 	struct truth *writer = truth_new(), *reader = truth_new();
@@ -317,8 +329,8 @@ static void check_told(const json_t *all, const struct world *w, zcp_client *cli
 			retell_reader(reader, e);
 		}
 	}
-	ck_assert_str_eq(writer->text, writer_truth->text);
-	ck_assert_str_eq(reader->text, reader_truth->text);
+	check_same(writer, writer_truth);
+	check_same(reader, reader_truth);
 }
 
 /* begin, end, begin, end; first with a limit, at last without one, until the doorbell rang. */
@@ -429,6 +441,15 @@ END_TEST
 
 #define FLOOD 130000u		/* the ring has room for some 100000 */
 
+/* Takes nothing, and is ended by a signal. */
+static void stay(struct stage *stage)
+{
+	lib_subscriber(lib_node("reader"), NULL);
+	stage_set(stage, READY, 1);
+	for (;;)
+		pause();
+}
+
 static void flood(zcp_publisher *p)
 {
 	trace_signal(SIGSTOP);
@@ -439,7 +460,7 @@ static void flood(zcp_publisher *p)
 /* The tracer stands still, and a hole is where it belongs: behind what came before, and before what came later; also at the end. */
 START_TEST(events_count_what_they_leave_out)
 {
-	struct world w = world_begin(take_all, NULL);
+	struct world w = world_begin(stay, NULL);
 	uint64_t expected = 0, left_out = 0;
 	int n_holes = 0;
 	const json_t *summary = NULL;
@@ -485,7 +506,7 @@ END_TEST
 
 START_TEST(events_end_after_their_time)
 {
-	struct world w = world_begin(take_all, NULL);
+	struct world w = world_begin(stay, NULL);
 	const json_t *summary = NULL;
 	json_t *all;
 
