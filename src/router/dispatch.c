@@ -101,6 +101,7 @@ static int on_node_page_mapped(struct peer *peer, const struct wire_segment_mapp
 	if (r == REFUSED) {
 		/* HELLO has had its answer, and without the page there is no node: what is left is to say why and hang up */
 		view_count_refusal(&router->view);
+		peer_trace_refusal(peer, refusal);
 		peer_disconnect(peer, WIRE_CAUSE_EVICTED, 0, refusal);
 		return 0;
 	}

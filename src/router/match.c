@@ -68,6 +68,7 @@ static void tell_refused(const struct endpoint *to, const struct endpoint *other
 
 	wire_init(&message.header, WIRE_MATCH_REFUSED, 0);
 	memcpy(message.text, refusal->text, sizeof(message.text));
+	peer_trace_refusal(to->node->peer, refusal);
 	peer_send_optional(to->node->peer, &message.header);
 }
 

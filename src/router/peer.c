@@ -51,9 +51,10 @@ void peer_turn_away(int fd, const struct refusal *refusal)
 	(void)message_send(fd, &message.header, NULL, 0);
 }
 
-static int turn_away(struct router *router, int fd, const struct refusal *refusal)
+static int turn_away(struct router *router, int fd, const struct ucred *who, const struct refusal *refusal)
 {
 	view_count_refusal(&router->view);
+	PROBE(zcp_router, refuse, (uint64_t)who->pid, (uint64_t)who->uid, (int64_t)refusal->error, refusal->text);
 	log_peer("turned a client away: %s", refusal->text);
 	peer_turn_away(fd, refusal);
 	loop_hang_up(fd);
@@ -63,7 +64,7 @@ static int turn_away(struct router *router, int fd, const struct refusal *refusa
 int peer_accept(struct router *router, int fd)
 {
 	struct refusal refusal;
-	struct ucred credentials;
+	struct ucred credentials = { .uid = (uid_t)-1 };
 	socklen_t length = sizeof(credentials);
 	struct quota_user *user;
 	struct peer *peer;
@@ -71,7 +72,7 @@ int peer_accept(struct router *router, int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0) {
 		refuse(&refusal, -errno, "the kernel does not say who you are: %s", strerror(errno));
-		return turn_away(router, fd, &refusal);
+		return turn_away(router, fd, &credentials, &refusal);
 	}
 	user = quota_get(&router->quota, credentials.uid);
 	peer = calloc(1, sizeof(*peer));
@@ -112,7 +113,7 @@ fail_connections:
 fail_alloc:
 	quota_put(user);
 	free(peer);
-	return turn_away(router, fd, &refusal);
+	return turn_away(router, fd, &credentials, &refusal);
 }
 
 /* --- sending -------------------------------------------------------------------------------------- */
@@ -164,6 +165,11 @@ void peer_send_optional(struct peer *peer, const struct wire_header *message)
 {
 	if (peer->n_queued < PEER_OPTIONAL_MESSAGES && peer->queued_bytes < PEER_OPTIONAL_BYTES)
 		peer_send(peer, message, OUTBOX_NONE, NULL);
+}
+
+void peer_trace_refusal(const struct peer *peer, const struct refusal *refusal)
+{
+	PROBE(zcp_router, refuse, (uint64_t)peer->pid, (uint64_t)peer->uid, (int64_t)refusal->error, refusal->text);
 }
 
 void peer_send_error(struct peer *peer, uint32_t request, const struct refusal *refusal)
@@ -310,6 +316,7 @@ static void check_joined(struct peer *peer, uint64_t now_ns)
 	       ROUTER_HELLO_PATIENCE_NS / 1000000000);
 	log_peer("%s is disconnected: %s", peer_name(peer, name), refusal.text);
 	view_count_refusal(&peer->router->view);
+	peer_trace_refusal(peer, &refusal);
 	peer_disconnect(peer, WIRE_CAUSE_EVICTED, 0, &refusal);
 }
 
@@ -460,7 +467,7 @@ int peer_received(struct peer *peer, const struct loop_received *received)
 		return r;
 
 	view_count_refusal(&peer->router->view);
-	PROBE(zcp_router, refuse, (uint64_t)peer->pid, (uint64_t)peer->uid, (int64_t)refusal.error, refusal.text);
+	peer_trace_refusal(peer, &refusal);
 	if (r == REFUSED) {
 		log_verbose("%s: refused: %s", peer_name(peer, name), refusal.text);
 		peer_send_error(peer, request, &refusal);

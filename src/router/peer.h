@@ -125,6 +125,9 @@ bool peer_cancel(struct peer *peer, struct outbox_entry **handle);
 /* The same for what a peer can do without: dropped when a good part of the queue is taken. */
 void peer_send_optional(struct peer *peer, const struct wire_header *message);
 
+/* Tell tracers that something was refused to @peer. */
+void peer_trace_refusal(const struct peer *peer, const struct refusal *refusal);
+
 /* Answer @request with WIRE_ERROR. */
 void peer_send_error(struct peer *peer, uint32_t request, const struct refusal *refusal);
 

@@ -67,6 +67,7 @@ static void answer(struct router *router, const struct relay_job *job)
 	if (job->result < 0) {
 		memcpy(refusal.text, job->text, sizeof(refusal.text));
 		view_count_refusal(&router->view);
+		peer_trace_refusal(node->peer, &refusal);
 		peer_send_error(node->peer, job->request, &refusal);
 		return;
 	}
