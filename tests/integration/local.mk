@@ -190,6 +190,7 @@ trace_tests = \
 	tests/integration/test-trace-events \
 	tests/integration/test-trace-exits \
 	tests/integration/test-trace-latency \
+	tests/integration/test-trace-router \
 	tests/integration/test-trace-top-screen
 check_PROGRAMS += $(trace_tests)
 TESTS += $(trace_tests)
@@ -211,6 +212,10 @@ tests_integration_test_trace_exits_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 tests_integration_test_trace_latency_SOURCES = tests/integration/test-trace-latency.c $(TRACE_HELPER)
 tests_integration_test_trace_latency_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_trace_latency_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
+
+tests_integration_test_trace_router_SOURCES = tests/integration/test-trace-router.c $(TRACE_HELPER)
+tests_integration_test_trace_router_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_integration_test_trace_router_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
 tests_integration_test_trace_top_screen_SOURCES = \
 	tests/integration/test-trace-top-screen.c \

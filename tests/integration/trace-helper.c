@@ -106,6 +106,11 @@ void trace_signal(int signal)
 	ck_assert_ok(kill(tracer, signal));
 }
 
+pid_t trace_pid(void)
+{
+	return tracer;
+}
+
 json_t *trace_lines(void)
 {
 	trace_signal(SIGINT);

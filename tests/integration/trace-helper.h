@@ -45,6 +45,7 @@ void trace_start(const char *const *arguments);
 void trace_run(const char *const *arguments, const char *socket, bool rights);
 int trace_status(void);
 void trace_signal(int signal);
+pid_t trace_pid(void);
 
 /* Ctrl-C; its lines as an array of objects. at_end: of one that ends by itself. */
 json_t *trace_lines(void);
