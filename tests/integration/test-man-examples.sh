@@ -3,7 +3,7 @@
 #
 # The C examples of the manual and of README.md compile with a user's flags and do what they say. Programs run as they are; what is a
 # function is called by tests/integration/man-examples.c, which is compiled behind all of them. A page whose example nobody calls
-# fails, so a new one comes with its case.
+# fails, so a new one comes with its case. Those in C++ are test-man-cxx.sh's.
 # shellcheck source=tests/integration/tool.sh
 . "${top_srcdir:-.}/tests/integration/tool.sh"
 
@@ -28,6 +28,7 @@ build() {
 # Each C block to PAGE-N.c: it is one if it includes something.
 mkdir "$dir/c"
 for page in "$man"/*.[1-8]; do
+	case $page in *-cxx.7) continue ;; esac
 	awk -v to="$dir/c/$(basename "$page" | tr . _)" '
 		/^\.Sh / { on = $2 == "EXAMPLES" }
 		/^\.Ed/ && text ~ /#include/ { printf "%s", text >(to "-" n ".c") }
