@@ -32,6 +32,7 @@ endif
 dist_man_MANS += \
 	man/libzcp.7 \
 	man/zcp-cxx.7 \
+	man/zcp-protocol.7 \
 	man/zcp.7 \
 	man/zcp_client_open.3 \
 	man/zcp_last_error.3 \

@@ -322,6 +322,13 @@ tests_integration_test_router_protocol_LDADD = $(ROUTER_TEST_LDADD)
 dist_check_SCRIPTS += tests/integration/test-man.sh tests/integration/test-man-cxx.sh tests/integration/test-man-examples.sh
 EXTRA_DIST += tests/integration/man-examples.c
 TESTS += tests/integration/test-man.sh tests/integration/test-man-cxx.sh tests/integration/test-man-examples.sh
+man_tests = \
+	tests/integration/test-man.sh \
+	tests/integration/test-man-examples.sh
+
+dist_check_SCRIPTS += $(man_tests)
+EXTRA_DIST += tests/integration/man-examples.c
+TESTS += $(man_tests)
 
 # Many processes and a parent that kills some of them. Here for a few seconds; `make torture` for two minutes.
 check_PROGRAMS += tests/integration/torture
