@@ -324,10 +324,11 @@ EXTRA_DIST += tests/integration/man-examples.c
 TESTS += tests/integration/test-man.sh tests/integration/test-man-cxx.sh tests/integration/test-man-examples.sh
 man_tests = \
 	tests/integration/test-man.sh \
-	tests/integration/test-man-examples.sh
+	tests/integration/test-man-examples.sh \
+	tests/integration/test-protocol-page.sh
 
 dist_check_SCRIPTS += $(man_tests)
-EXTRA_DIST += tests/integration/man-examples.c
+EXTRA_DIST += tests/integration/man-examples.c tests/integration/protocol-page
 TESTS += $(man_tests)
 
 # Many processes and a parent that kills some of them. Here for a few seconds; `make torture` for two minutes.
