@@ -319,11 +319,9 @@ tests_integration_test_router_protocol_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_protocol_LDADD = $(ROUTER_TEST_LDADD)
 
 # The manual and README.md against the code.
-dist_check_SCRIPTS += tests/integration/test-man.sh tests/integration/test-man-cxx.sh tests/integration/test-man-examples.sh
-EXTRA_DIST += tests/integration/man-examples.c
-TESTS += tests/integration/test-man.sh tests/integration/test-man-cxx.sh tests/integration/test-man-examples.sh
 man_tests = \
 	tests/integration/test-man.sh \
+	tests/integration/test-man-cxx.sh \
 	tests/integration/test-man-examples.sh \
 	tests/integration/test-protocol-page.sh
 
