@@ -56,4 +56,23 @@ endif
 src_examples_hello_cxx_SOURCES = src/examples/hello-cxx.cpp
 src_examples_hello_cxx_LDADD = libzcp.la
 
-dist_doc_DATA = src/examples/router.conf
+# The sources are installed as documentation, with a Makefile that builds them there or anywhere else.
+examplesdir = $(docdir)/examples
+dist_examples_DATA = \
+	src/examples/Makefile \
+	src/examples/calculator-server.c \
+	src/examples/calculator.c \
+	src/examples/calculator.h \
+	src/examples/event-loop.c \
+	src/examples/hello-cxx.cpp \
+	src/examples/hello-pub.c \
+	src/examples/hello-sub.c \
+	src/examples/latest-value.c \
+	src/examples/router.conf \
+	src/examples/telemetry-view.c \
+	src/examples/telemetry.c \
+	src/examples/telemetry.h \
+	src/examples/video-frames-view.c \
+	src/examples/video-frames.c \
+	src/examples/video-frames.h \
+	src/examples/wait-for-many.c
