@@ -41,7 +41,7 @@ bindings/python/whole: $(python_abi) $(python_modules) Makefile
 	done; touch $@
 
 # What Python has compiled meanwhile is nobody else's.
-uninstall-hook: uninstall-python
+UNINSTALL_HOOKS += uninstall-python
 uninstall-python:
 	cd '$(DESTDIR)$(pythonpackagedir)' 2>/dev/null || exit 0; \
 	for module in $(python_modules) $(python_abi); do \

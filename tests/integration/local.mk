@@ -7,6 +7,7 @@ dist_check_SCRIPTS += tests/integration/test-zcp-bench.sh
 TESTS += tests/integration/test-zcp-bench.sh
 
 tool_tests = \
+	tests/integration/test-cmake.sh \
 	tests/integration/test-examples.sh \
 	tests/integration/test-namespaces.sh \
 	tests/integration/test-units.sh \
