@@ -26,7 +26,7 @@ if HAVE_PYTHON
 pythonpackagedir = $(pythondir)/zcp
 pythonpackage_DATA = $(python_modules)
 nodist_pythonpackage_DATA = $(python_abi)
-noinst_DATA = bindings/python/whole
+noinst_DATA += bindings/python/whole
 CLEANFILES += $(python_abi)
 
 $(python_abi): $(srcdir)/include/zcp/zcp.h $(srcdir)/bindings/python/make-abi Makefile
@@ -42,6 +42,7 @@ bindings/python/whole: $(python_abi) $(python_modules) Makefile
 
 # What Python has compiled meanwhile is nobody else's.
 UNINSTALL_HOOKS += uninstall-python
+uninstall_targets += uninstall-python
 uninstall-python:
 	cd '$(DESTDIR)$(pythonpackagedir)' 2>/dev/null || exit 0; \
 	for module in $(python_modules) $(python_abi); do \

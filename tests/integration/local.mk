@@ -9,6 +9,7 @@ TESTS += tests/integration/test-zcp-bench.sh
 tool_tests = \
 	tests/integration/test-cmake.sh \
 	tests/integration/test-examples.sh \
+	tests/integration/test-install.sh \
 	tests/integration/test-namespaces.sh \
 	tests/integration/test-units.sh \
 	tests/integration/test-zcp-autostart.sh \

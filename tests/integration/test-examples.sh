@@ -5,7 +5,7 @@
 # shellcheck source=tests/integration/tool.sh
 . "${top_srcdir:-.}/tests/integration/tool.sh"
 
-examples=${top_builddir:-.}/src/examples
+examples=${ZCP_TEST_EXAMPLES:-${top_builddir:-.}/src/examples}
 start_router
 
 background hello-sub "$examples/hello-sub"

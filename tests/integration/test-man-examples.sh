@@ -8,19 +8,24 @@
 . "${top_srcdir:-.}/tests/integration/tool.sh"
 
 man=${top_srcdir:-.}/man
-library=
-for file in libzcp.so libzcp.a; do
-	[ -n "$library" ] || [ ! -e "${top_builddir:-.}/.libs/$file" ] || library=${top_builddir:-.}/.libs/$file
-done
-[ -n "$library" ] || skip "no libzcp in ${top_builddir:-.}/.libs"
+# The library of the build, or the one that is installed, as pkg-config describes it.
+if [ -n "${ZCP_TEST_PACKAGE:-}" ]; then
+	flags=$(pkg-config --cflags --libs "$ZCP_TEST_PACKAGE") || exit 99
+else
+	library=
+	for file in libzcp.so libzcp.a; do
+		[ -n "$library" ] || [ ! -e "${top_builddir:-.}/.libs/$file" ] || library=${top_builddir:-.}/.libs/$file
+	done
+	[ -n "$library" ] || skip "no libzcp in ${top_builddir:-.}/.libs"
+	flags="-I${top_srcdir:-.}/include $library -pthread -Wl,-rpath,${library%/*}"
+fi
 
 # build NAME FILE...: $dir/NAME. The lists of options are split on purpose.
 build() {
 	name=$1
 	shift
 	# shellcheck disable=SC2086
-	${CC:-cc} -Wall -Wextra -Werror -D_GNU_SOURCE ${SANITIZER_FLAGS:-} -I"${top_srcdir:-.}/include" -o "$dir/$name" "$@" \
-		"$library" -pthread -Wl,-rpath,"${library%/*}" >"$dir/cc" 2>&1 || fail "$name: the example does not compile: $(cat "$dir/cc")"
+	${CC:-cc} -Wall -Wextra -Werror -D_GNU_SOURCE ${SANITIZER_FLAGS:-} -o "$dir/$name" "$@" $flags >"$dir/cc" 2>&1 || fail "$name: the example does not compile: $(cat "$dir/cc")"
 }
 
 # ---- out of the pages ----
