@@ -42,7 +42,6 @@ bindings/python/whole: $(python_abi) $(python_modules) Makefile
 
 # What Python has compiled meanwhile is nobody else's.
 UNINSTALL_HOOKS += uninstall-python
-uninstall_targets += uninstall-python
 uninstall-python:
 	cd '$(DESTDIR)$(pythonpackagedir)' 2>/dev/null || exit 0; \
 	for module in $(python_modules) $(python_abi); do \
