@@ -441,15 +441,6 @@ END_TEST
 
 #define FLOOD 130000u		/* the ring has room for some 100000 */
 
-/* Takes nothing, and is ended by a signal. */
-static void stay(struct stage *stage)
-{
-	lib_subscriber(lib_node("reader"), NULL);
-	stage_set(stage, READY, 1);
-	for (;;)
-		pause();
-}
-
 static void flood(zcp_publisher *p)
 {
 	trace_signal(SIGSTOP);

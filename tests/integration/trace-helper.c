@@ -214,6 +214,17 @@ void take_all(struct stage *stage)
 	zcp_node_close(node);
 }
 
+void stay(struct stage *stage)
+{
+	zcp_node *node = lib_node("reader");
+
+	lib_subscriber(node, NULL);
+	stage_set(stage, FIRST, zcp_node_id(node));
+	stage_set(stage, READY, 1);
+	for (;;)
+		pause();
+}
+
 struct world world_begin(void (*reader)(struct stage *), const struct zcp_publisher_options *options)
 {
 	struct world w = { .stage = stage_new() };

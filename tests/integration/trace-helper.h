@@ -34,6 +34,9 @@ void world_end(struct world *w);
 /* A reader: takes GO messages, and notes how long the slowest of them took as it sees it. Then DONE is 1; it stays until that is 2. */
 void take_all(struct stage *stage);
 
+/* A reader that takes nothing, to be killed; FIRST is its node's id. */
+void stay(struct stage *stage);
+
 /* Of the tracer that was started last. */
 extern char trace_out[128], trace_err[128];
 
