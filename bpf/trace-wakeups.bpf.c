@@ -3,15 +3,15 @@
  * trace-wakeups.bpf.c - the way of a message whose reader sleeps, leg by leg
  *
  * Watched are threads that take, or begin to wait. However one sleeps (in the library, on a descriptor in a loop of its own), the scheduler's
- * tracepoints note who woke it and when, and when it was on a processor. The publisher's thread notes when it began to ring: its last
- * probe before the wake-up. The take puts the times together if it was that thread that woke the reader, and they are in
- * order: a message that was published behind the wake-up did not cause it.
+ * tracepoints note who woke it and when, and when it was on a processor. The publisher's thread notes when it began to ring, and that it
+ * has done so. The take puts the times together if it was that thread that woke the reader while it rang (a timer wakes
+ * in the name of whatever thread it interrupts), and they are in order: a message that was published behind the wake-up did not cause it.
  */
 #include "trace-histogram.bpf.h"
 
 struct sleeper {
 	__u64 waking, on_cpu;		/* 0: not yet */
-	__u64 bell;			/* when who woke it had reached its last probe; 0: not known */
+	__u64 bell;			/* when who woke it began to ring; 0: it did not */
 	__u64 waker;			/* its thread */
 };
 
@@ -22,7 +22,7 @@ struct {
 	__type(value, struct sleeper);
 } sleepers SEC(".maps");
 
-/* By thread, the time of the last probe of one that publishes. */
+/* By thread of one that publishes, when it began to ring; 0: it has published since. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -56,21 +56,20 @@ struct {
 
 static const struct trace_histogram empty;
 
-static __always_inline void note_bell(__u64 endpoint)
+static __always_inline void note_bell(__u64 endpoint, __u64 rings)
 {
-	__u64 now = bpf_ktime_get_ns();
 	__u32 key = thread_key(), *writer = bpf_map_lookup_elem(&writers, &endpoint);
 
 	if (!writer || *writer != key)
 		bpf_map_update_elem(&writers, &endpoint, &key, BPF_ANY);
-	bpf_map_update_elem(&bells, &key, &now, BPF_ANY);
+	bpf_map_update_elem(&bells, &key, &rings, BPF_ANY);
 }
 
-/* publish(publisher, ...) */
+/* publish(publisher, ...): all have been rung for */
 SEC("usdt")
 int on_publish(struct pt_regs *ctx)
 {
-	note_bell(argument(ctx, 0));
+	note_bell(argument(ctx, 0), 0);
 	return 0;
 }
 
@@ -78,7 +77,7 @@ int on_publish(struct pt_regs *ctx)
 SEC("usdt")
 int on_ring(struct pt_regs *ctx)
 {
-	note_bell(argument(ctx, 0));
+	note_bell(argument(ctx, 0), bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -175,15 +174,11 @@ int on_take(struct pt_regs *ctx)
 	published = argument(ctx, 4);
 	publisher = argument(ctx, 1);
 	writer = bpf_map_lookup_elem(&writers, &publisher);
-	if (!writer || *writer != s.waker || !published || published > s.waking || s.waking > s.on_cpu || s.on_cpu > now)
+	if (!writer || *writer != s.waker || !published || published > s.bell || s.bell > s.waking || s.waking > s.on_cpu || s.on_cpu > now)
 		return 0;
 	add(&w->n_woken, 1);
-	if (s.bell >= published && s.bell <= s.waking) {
-		add_leg(subscriber, TRACE_LEG_PUBLISH, published, s.bell);
-		add_leg(subscriber, TRACE_LEG_DOORBELL, s.bell, s.waking);
-	} else {
-		add_leg(subscriber, TRACE_LEG_DOORBELL, published, s.waking);
-	}
+	add_leg(subscriber, TRACE_LEG_PUBLISH, published, s.bell);
+	add_leg(subscriber, TRACE_LEG_DOORBELL, s.bell, s.waking);
 	add_leg(subscriber, TRACE_LEG_SCHEDULE, s.waking, s.on_cpu);
 	add_leg(subscriber, TRACE_LEG_TAKE, s.on_cpu, now);
 	add_leg(subscriber, TRACE_LEG_ALL, published, now);
