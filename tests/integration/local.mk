@@ -193,7 +193,8 @@ trace_tests = \
 	tests/integration/test-trace-exits \
 	tests/integration/test-trace-latency \
 	tests/integration/test-trace-router \
-	tests/integration/test-trace-top-screen
+	tests/integration/test-trace-top-screen \
+	tests/integration/test-trace-wakeups
 check_PROGRAMS += $(trace_tests)
 TESTS += $(trace_tests)
 endif
@@ -227,6 +228,10 @@ tests_integration_test_trace_top_screen_SOURCES = \
 	$(TRACE_HELPER)
 tests_integration_test_trace_top_screen_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_trace_top_screen_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
+
+tests_integration_test_trace_wakeups_SOURCES = tests/integration/test-trace-wakeups.c $(TRACE_HELPER)
+tests_integration_test_trace_wakeups_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_integration_test_trace_wakeups_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
 # The router at wire level. Helper: router-helper.
 router_tests = \

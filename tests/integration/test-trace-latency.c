@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * zcp-trace latency, top, wakeups: counts are exact, times lie between what the two ends know.
+ * zcp-trace latency, top: counts are exact, times lie between what the two ends know.
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -138,72 +137,6 @@ START_TEST(top_counts_what_goes_in_and_out)
 }
 END_TEST
 
-/* --- wakeups -------------------------------------------------------------------------------------- */
-
-static char state_of(pid_t pid)
-{
-	char path[64], text[256] = "", *at;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	ck_assert_ok(fd);
-	ck_assert_ok(read(fd, text, sizeof(text) - 1));
-	close(fd);
-	at = strrchr(text, ')');
-	return at ? at[2] : '?';
-}
-
-static void take_and_sleep(struct stage *stage)
-{
-	zcp_node *node = lib_node("sleeper");
-	zcp_subscriber *s = lib_subscriber(node, NULL);
-
-	stage_set(stage, READY, 1);
-	stage_wait(stage, GO, 1);
-	for (uint64_t i = 1; i <= stage->at[GO]; i++) {
-		ok(zcp_subscriber_wait(s, -1));
-		lib_receive(s);
-		stage_set(stage, DONE, i);
-	}
-	stage_wait(stage, DONE, 1000);
-	zcp_node_close(node);
-}
-
-START_TEST(wakeups_leg_by_leg)
-{
-	static const char *const names[] = { "doorbell", "schedule", "take", "all" };
-	struct world w = world_begin(take_and_sleep, NULL);
-	const json_t *t, *legs;
-	json_t *all;
-
-	trace("wakeups");
-	stage_set(w.stage, GO, 50);
-	for (unsigned int i = 1; i <= 50; i++) {
-		/* asleep in wait, and not on its way there; if it is not, the message needs no doorbell */
-		for (int looks = 0; looks < 3; looks++)
-			ck_assert_within(state_of(w.reader) == 'S', DEADLINE_MS);
-		ok(lib_send(w.publisher, i, 64));
-		stage_wait(w.stage, DONE, i);
-	}
-	all = trace_lines();
-	t = total_line(all);
-	legs = json_object_get(t, "legs");
-	ck_assert_int_eq(number_of(t, "taken"), 50);
-	ck_assert_int_ge(number_of(t, "woken"), 40);
-	ck_assert_int_le(number_of(t, "woken"), 50);
-	for (int i = 0; i < 4; i++)
-		ck_assert_int_eq(number_of(json_object_get(legs, names[i]), "count"), number_of(t, "woken"));
-	for (int i = 0; i < 3; i++)
-		ck_assert_int_le(number_of(json_object_get(legs, names[i]), "max_ns"), number_of(json_object_get(legs, "all"), "max_ns"));
-	ck_assert_int_gt(number_of(json_object_get(legs, "schedule"), "p50_ns"), 0);
-	json_decref(all);
-	stage_set(w.stage, DONE, 1000);
-	process_expect_success(w.reader);
-	world_end(&w);
-}
-END_TEST
-
 /* --- the suite ------------------------------------------------------------------------------------ */
 
 int main(void)
@@ -213,6 +146,5 @@ int main(void)
 	trace_skip();
 	add(suite, "latency", latency_counts_every_message, latency_of_late_readers, latency_without_timestamps);
 	add(suite, "top", top_counts_what_goes_in_and_out);
-	add(suite, "wakeups", wakeups_leg_by_leg);
 	return run_suite(suite);
 }
