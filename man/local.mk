@@ -58,10 +58,12 @@ man3_links = \
 	man/links/zcp_client_connect.3 \
 	man/links/zcp_client_discard.3 \
 	man/links/zcp_client_fd.3 \
+	man/links/zcp_client_forget.3 \
 	man/links/zcp_client_id.3 \
 	man/links/zcp_client_loan.3 \
 	man/links/zcp_client_send.3 \
 	man/links/zcp_client_send_loan.3 \
+	man/links/zcp_client_send_timeout.3 \
 	man/links/zcp_client_servers.3 \
 	man/links/zcp_client_take.3 \
 	man/links/zcp_client_wait.3 \

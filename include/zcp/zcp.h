@@ -531,6 +531,18 @@ int zcp_client_call(zcp_client *client, const void *data, size_t size, struct zc
  */
 int zcp_client_send(zcp_client *client, const void *data, size_t size, uint64_t *request_id);
 
+/**
+ * zcp_client_send() of a request with a time of its own, whatever options.timeout is: it ends with -ETIMEDOUT when @timeout has
+ * passed (-1: never), which the server sees as its deadline_ns. Returns and fails as zcp_client_send().
+ */
+int zcp_client_send_timeout(zcp_client *client, const void *data, size_t size, uint64_t *request_id, int64_t timeout);
+
+/**
+ * No longer wait for the request @request_id: it counts as under way no more, and what is said to it is dropped, except what a
+ * zcp_client_call() has kept. The server does not hear of it. Never blocks. -ENOENT: it has ended; -EOWNERDEAD after fork.
+ */
+int zcp_client_forget(zcp_client *client, uint64_t request_id);
+
 /** Borrow room for a request of up to @size bytes, for zcp_client_send_loan() or zcp_client_discard(). Errors: as zcp_client_send(). */
 int zcp_client_loan(zcp_client *client, size_t size, void **payload);
 

@@ -124,18 +124,15 @@ static uint64_t own_deadline(const struct zcp_client *c)
 	return c->timeout_ns ? clock_now_ns() + (uint64_t)c->timeout_ns : UINT64_MAX;
 }
 
-int zcp_client_send(struct zcp_client *client, const void *data, size_t size, uint64_t *request_id)
+static inline int send_until(struct zcp_client *client, const void *data, size_t size, uint64_t *request_id, uint64_t deadline)
 {
 	struct pending *pending = NULL;
-	struct connection *to;
-	int r = client_enter(client);
+	struct connection *to = choose(client);
+	int r;
 
-	if (r < 0)
-		return r;
-	to = choose(client);
 	if (unlikely(!to))
 		return no_server(client, -ENOTCONN);
-	r = prepare(client, to, own_deadline(client), true, request_id ? &pending : NULL);
+	r = prepare(client, to, deadline, true, request_id ? &pending : NULL);
 	if (r < 0)
 		return r;
 	to->out->timeout_ns = 0;
@@ -145,6 +142,34 @@ int zcp_client_send(struct zcp_client *client, const void *data, size_t size, ui
 	if (r == 0)
 		say_request(client, to, pending, size);
 	return r;
+}
+
+int zcp_client_send(struct zcp_client *client, const void *data, size_t size, uint64_t *request_id)
+{
+	int r = client_enter(client);
+
+	return r < 0 ? r : send_until(client, data, size, request_id, own_deadline(client));
+}
+
+int zcp_client_send_timeout(struct zcp_client *client, const void *data, size_t size, uint64_t *request_id, int64_t timeout)
+{
+	int r = client_enter(client);
+
+	return r < 0 ? r : send_until(client, data, size, request_id, deadline_after(timeout));
+}
+
+int zcp_client_forget(struct zcp_client *client, uint64_t request_id)
+{
+	struct pending *pending;
+	int r = client_enter(client);
+
+	if (r < 0)
+		return r;
+	pending = client_find_pending(client, request_id);
+	if (!pending)
+		return error_note(-ENOENT, "no such request is under way; it has ended, or was forgotten before");
+	client_end_pending(client, pending);
+	return 0;
 }
 
 int zcp_client_loan(struct zcp_client *client, size_t size, void **payload)

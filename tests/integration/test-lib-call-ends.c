@@ -310,6 +310,8 @@ START_TEST(forked)
 		fails(zcp_client_send(client, "q", 1, &id), -EOWNERDEAD, "fork");
 		fails(zcp_client_call(client, "q", 1, &sample, 0), -EOWNERDEAD, "fork");
 		fails(zcp_client_loan(client, 1, &payload), -EOWNERDEAD, "fork");
+		fails(zcp_client_send_timeout(client, "q", 1, &id, -1), -EOWNERDEAD, "fork");
+		fails(zcp_client_forget(client, id), -EOWNERDEAD, "fork");
 		fails(zcp_client_take(client, &response), -EOWNERDEAD, "fork");
 		fails(zcp_client_wait(client, 0), -EOWNERDEAD, "fork");
 		fails(zcp_client_fd(client), -EOWNERDEAD, "fork");

@@ -364,6 +364,50 @@ START_TEST(deadlines)
 }
 END_TEST
 
+/* A request with a time of its own, and one that is given up: it leaves its place, and no answer is heard. */
+START_TEST(forgotten)
+{
+	struct zcp_client_options co = { .timeout = 1, .max_pending = 1 };
+	struct zcp_request request, second;
+	struct zcp_response response;
+	zcp_server *server;
+	zcp_client *client;
+	uint64_t id, next;
+	int64_t before;
+
+	start();
+	server = open_server(n, NULL);
+	client = open_client(m, &co);
+	ok(zcp_client_send_timeout(client, "a", 1, &id, -1));
+	take_request(server, &request);
+	ck_assert_int_eq(request.deadline_ns, 0);
+	fails(zcp_client_send_timeout(client, "b", 1, &next, -1), -ENOBUFS, "max_pending");
+	ok(zcp_request_reply_with(&request, "first", 5, ZCP_MORE));
+	take_response(client, &response);
+	ck_assert_uint_eq(response.id, id);
+	zcp_response_release(&response);
+
+	ok(zcp_client_forget(client, id));
+	fails(zcp_client_forget(client, id), -ENOENT, "under way");
+	fails(zcp_client_forget(client, 0), -ENOENT, "under way");
+	ok(zcp_request_reply(&request, "last", 4));
+	zcp_request_release(&request);
+	before = now_ns();
+	ok(zcp_client_send_timeout(client, "b", 1, &next, 20000000));
+	ck_assert_uint_ne(id, next);
+	take_request(server, &second);
+	ck_assert_int_ge(second.deadline_ns, before + 20000000);
+	take_response(client, &response);
+	ck_assert_uint_eq(response.id, next);
+	ck_assert_int_eq(response.status, -ETIMEDOUT);
+	ck_assert_int_ge(now_ns(), before + 20000000);
+	zcp_response_release(&response);
+	fails(zcp_client_forget(client, next), -ENOENT, "under way");
+	zcp_request_release(&second);
+	stop();
+}
+END_TEST
+
 /* --- who is asked --------------------------------------------------------------------------------- */
 
 /* No client gets what another one asked for. */
@@ -784,6 +828,7 @@ int main(void)
 	tcase_add_test(there, streams_of_responses);
 	tcase_add_test(there, one_way_and_unanswered);
 	tcase_add_test(there, deadlines);
+	tcase_add_test(there, forgotten);
 	tcase_add_test(there, descriptors);
 	tcase_add_test(who, clients_apart);
 	tcase_add_test(who, load_balanced);
