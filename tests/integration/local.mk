@@ -330,10 +330,18 @@ man_tests = \
 	tests/integration/test-man.sh \
 	tests/integration/test-man-cxx.sh \
 	tests/integration/test-man-examples.sh \
-	tests/integration/test-protocol-page.sh
+	tests/integration/test-protocol-page.sh \
+	tests/integration/test-second-implementation.sh
 
 dist_check_SCRIPTS += $(man_tests)
 EXTRA_DIST += tests/integration/man-examples.c tests/integration/protocol-page
+EXTRA_DIST += \
+	tests/integration/second-implementation.c \
+	tests/integration/second-node.c \
+	tests/integration/second-node.h \
+	tests/integration/second-publisher.c \
+	tests/integration/second-subscriber.c \
+	tests/integration/second.h
 TESTS += $(man_tests)
 
 # Many processes and a parent that kills some of them. Here for a few seconds; `make torture` for two minutes.
