@@ -37,6 +37,8 @@ int on_take(struct pt_regs *ctx)
 	__u64 none = 0, *n;
 	__u8 one = 1;
 
+	if (!wanted_process())
+		return 0;
 	n = bpf_map_lookup_elem(&held, &key.subscriber);
 	if (!n) {
 		bpf_map_update_elem(&held, &key.subscriber, &none, BPF_NOEXIST);

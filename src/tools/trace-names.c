@@ -57,6 +57,9 @@ void names_set_map(struct names *names, int map_fd)
 	struct name_endpoint *e, *next;
 
 	names->map_fd = map_fd;
+	/* what is about no endpoint, as a wait set's waits are, is about no topic */
+	if (!pattern_is_empty(&names->pattern))
+		names_ignore(names, 0);
 	HASH_ITER(hh, names->endpoints, e, next)
 		tell_kernel(names, e);
 }
