@@ -191,6 +191,7 @@ trace_tests = \
 	tests/integration/test-trace-drops \
 	tests/integration/test-trace-events \
 	tests/integration/test-trace-exits \
+	tests/integration/test-trace-filters \
 	tests/integration/test-trace-latency \
 	tests/integration/test-trace-router \
 	tests/integration/test-trace-top-screen \
@@ -211,6 +212,10 @@ tests_integration_test_trace_events_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 tests_integration_test_trace_exits_SOURCES = tests/integration/test-trace-exits.c $(TRACE_HELPER)
 tests_integration_test_trace_exits_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_trace_exits_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
+
+tests_integration_test_trace_filters_SOURCES = tests/integration/test-trace-filters.c $(TRACE_HELPER)
+tests_integration_test_trace_filters_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_integration_test_trace_filters_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
 tests_integration_test_trace_latency_SOURCES = tests/integration/test-trace-latency.c $(TRACE_HELPER)
 tests_integration_test_trace_latency_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
