@@ -8,6 +8,7 @@ TESTS += tests/integration/test-zcp-bench.sh
 
 tool_tests = \
 	tests/integration/test-cmake.sh \
+	tests/integration/test-completions.sh \
 	tests/integration/test-examples.sh \
 	tests/integration/test-install.sh \
 	tests/integration/test-namespaces.sh \
@@ -27,7 +28,7 @@ tool_tests = \
 	tests/integration/test-zcp-watch.sh
 
 dist_check_SCRIPTS += $(tool_tests)
-EXTRA_DIST += tests/integration/tool.sh
+EXTRA_DIST += tests/integration/tool.sh tests/integration/complete.zsh
 TESTS += $(tool_tests)
 
 # The client library against a real router. Helper: lib-helper.
