@@ -6,15 +6,23 @@ python_modules = \
 	bindings/python/zcp/__init__.py \
 	bindings/python/zcp/_ffi.py \
 	bindings/python/zcp/_handle.py \
+	bindings/python/zcp/_loan.py \
 	bindings/python/zcp/_memory.py \
+	bindings/python/zcp/_message.py \
 	bindings/python/zcp/_sleepers.py \
 	bindings/python/zcp/_taker.py \
+	bindings/python/zcp/aio.py \
+	bindings/python/zcp/client.py \
 	bindings/python/zcp/errors.py \
+	bindings/python/zcp/events.py \
 	bindings/python/zcp/names.py \
 	bindings/python/zcp/node.py \
 	bindings/python/zcp/publisher.py \
-	bindings/python/zcp/py.typed \
-	bindings/python/zcp/subscriber.py
+	bindings/python/zcp/server.py \
+	bindings/python/zcp/subscriber.py \
+	bindings/python/zcp/waitset.py \
+	bindings/python/zcp/watch.py \
+	bindings/python/zcp/py.typed
 
 python_abi = bindings/python/zcp/_abi.py
 

@@ -2,6 +2,8 @@
 # The Python module against a real router. tests/python/run sets up where module and library are.
 
 python_tests = \
+	tests/python/test_call.py \
+	tests/python/test_memory.py \
 	tests/python/test_pubsub.py
 
 EXTRA_DIST += \

@@ -23,12 +23,17 @@ take away, must not be touched there: its memory is gone.
 
 from ._ffi import lib as _lib
 from ._ffi import text_of as _text_of
+from .client import Client, RequestLoan, Response
 from .errors import (AlreadyThere, BrokenPipe, ConnectionRefused, Error, NotFound, PermissionDenied, TimedOut,
                      WouldBlock)
+from .events import Event, Listener, Notifier
 from .names import Topic, Type
 from .node import Node
 from .publisher import HugePages, Loan, Publisher
+from .server import Request, ResponseLoan, Server
 from .subscriber import Sample, Stats, Subscriber
+from .waitset import Ready, ReadyKind, WaitSet
+from .watch import Cause, Role, Watch, WatchEvent, WatchKind
 
 __version__ = _text_of(_lib.zcp_version())
 """Version of the libzcp that is loaded."""
@@ -40,6 +45,8 @@ SEND_MAX: int = _lib.ZCP_SEND_MAX
 """Largest message of Node.send() in bytes."""
 
 __all__ = [
-    "AlreadyThere", "BrokenPipe", "ConnectionRefused", "Error", "HugePages", "Loan", "NAME_MAX", "Node", "NotFound",
-    "PermissionDenied", "Publisher", "SEND_MAX", "Sample", "Stats", "Subscriber", "TimedOut", "Topic", "Type", "WouldBlock",
+    "AlreadyThere", "BrokenPipe", "Cause", "Client", "ConnectionRefused", "Error", "Event", "HugePages", "Listener",
+    "Loan", "NAME_MAX", "Node", "NotFound", "Notifier", "PermissionDenied", "Publisher", "Ready", "ReadyKind",
+    "Request", "RequestLoan", "Response", "ResponseLoan", "Role", "SEND_MAX", "Sample", "Server", "Stats", "Subscriber",
+    "TimedOut", "Topic", "Type", "WaitSet", "Watch", "WatchEvent", "WatchKind", "WouldBlock",
 ]

@@ -8,15 +8,18 @@ run Python code between two calls of the thread that has it.
 The garbage collector gives samples back, in whichever thread it runs. It cannot wait for the lock: what is to be
 given back goes to a queue, and who has the lock, or gets it next, empties that (_give_back).
 
-libzcp's waits are not ended by signals. A wait is therefore made of slices; between two of them Python runs its
-signal handlers, which is how Ctrl-C gets through, and other threads get the lock.
+libzcp's waits are not ended by signals, and they would keep the lock. So who has a descriptor sleeps in poll(2), which
+Python interrupts for its signal handlers, and without the lock (_poll). Other waits are made of slices, and signal handlers and
+other threads get their turn between two of them (_wait).
 """
 
 from __future__ import annotations
 
 import collections
 import errno
+import math
 import os
+import select
 import threading
 import time
 import warnings
@@ -26,7 +29,7 @@ from ._ffi import ffi, lib, nanoseconds
 from .errors import error, failure
 
 SLICE = 0.1
-"""Seconds that a wait keeps the lock, and signals waiting."""
+"""Seconds until a wait looks whether the handle was closed, and that one without a descriptor keeps others waiting."""
 
 _forks = 0
 
@@ -111,6 +114,33 @@ class Handle:
             if self._wanted:
                 time.sleep(0.001)   # a lock is not fair by itself
 
+    def _poll(self, function: Callable[..., int], fd_function: Callable[..., int], timeout: Optional[float]) -> int:
+        """As _wait(), for what has a descriptor: asks with a timeout of 0, and polls the descriptor in between."""
+        nanoseconds(timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        poller, watched, rang = select.poll(), -1, False
+        while True:
+            left = SLICE if deadline is None else min(max(deadline - time.monotonic(), 0), SLICE)
+            self._enter()
+            try:
+                result = function(self._c, 0)
+                if result == -errno.ETIMEDOUT and rang:
+                    # for a message that is taken already; a wait that sleeps silences the bell, else it would ring for ever
+                    result = function(self._c, 1000000)
+                if result >= 0:
+                    return result
+                if result != -errno.ETIMEDOUT or left == 0:
+                    raise failure(result)
+                fd = fd_function(self._c)
+                if fd < 0:
+                    raise failure(fd)
+            finally:
+                self._leave()
+            if watched != fd:
+                poller.register(fd, select.POLLIN)
+                watched = fd
+            rang = bool(poller.poll(math.ceil(left * 1000)))
+
     # ---- giving back ----
 
     def _give_back(self, function: Callable[..., Any], *arguments: Any) -> None:
@@ -145,7 +175,7 @@ class Handle:
         return self._c is None
 
     def close(self) -> None:
-        """Close it. A second time changes nothing. Waits up to 0.1 s for another thread that waits with this handle."""
+        """Close it. A second time changes nothing. Another thread that waits with this handle notices within 0.1 s."""
         if self._c is None:
             return
         if self._fork != _forks:

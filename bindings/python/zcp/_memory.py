@@ -12,9 +12,11 @@ memory. If an array or a slice is still there, the memory is given back when tha
 
 from __future__ import annotations
 
+import os
 import weakref
 from typing import Any, Callable, Optional
 
+from . import _handle    # noqa: F401
 from ._ffi import ffi
 
 
@@ -85,3 +87,7 @@ live: Any = weakref.WeakSet()
 def _release_in_child() -> None:
     for memory in list(live):
         memory.release()
+
+
+# after that of _handle.py, which sees to it that nothing is given back there
+os.register_at_fork(after_in_child=_release_in_child)

@@ -25,6 +25,7 @@ class Taker(Generic[T]):
     _wait_function = ""
     _fd_function = ""
     _c: Any
+    _node: Any
     _sleepers: Any
 
     def _take_one(self) -> T:
@@ -47,7 +48,10 @@ class Taker(Generic[T]):
         In rare cases a take finds nothing all the same; then wait again. Raises TimedOut; zcp.Error: ENOBUFS as many are held as
         may be; release one.
         """
-        self._wait(getattr(lib, self._wait_function), timeout)      # type: ignore[attr-defined]
+        if self._node.no_thread:
+            self._wait(getattr(lib, self._wait_function), timeout)      # type: ignore[attr-defined]
+        else:
+            self._poll(getattr(lib, self._wait_function), getattr(lib, self._fd_function), timeout)     # type: ignore[attr-defined]
 
     def take(self, timeout: Optional[float] = 0) -> T:
         """Take the next one. timeout: seconds to wait for it, None for ever; 0 does not wait.

@@ -41,6 +41,7 @@ class Node(Handle):
         self._endpoints: Any = weakref.WeakSet()
         self._loans: Deque[None] = collections.deque()
         self.name = name
+        self.no_thread = no_thread
         keep: list = []
         options = options_of("node", keep, unmonitored=unmonitored, no_thread=no_thread, autostart=autostart,
                              wait_for_router=wait_for_router)

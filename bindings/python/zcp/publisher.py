@@ -8,7 +8,7 @@ from typing import Any, List, Optional, Sequence
 
 from ._ffi import ffi, lib, nanoseconds
 from ._handle import Endpoint, Identified
-from ._memory import Memory
+from ._loan import Borrowed
 from .errors import check
 from .names import TopicLike, TypeLike, c_topic, options_of
 from .node import Node, Readable
@@ -22,27 +22,10 @@ class HugePages(enum.IntEnum):
     TRY = 2
 
 
-class Loan:
+class Loan(Borrowed):
     """Room for a message, to be written in place and published. Left by a with block unpublished, it is discarded."""
 
-    __slots__ = ("_owner", "_memory", "_state", "__weakref__")
-
-    def __init__(self, owner: Any, pointer: Any, size: int, discard: Any) -> None:
-        # the end of the memory must not keep the loan alive, whose end it is: it knows the state only
-        self._owner = owner
-        self._state = state = [True]
-        owner.node._loan_begins()
-        self._memory = Memory(pointer, size, lambda pointer: owner._give_back(_end_loan, owner, state, discard, pointer), writable=True)
-
-    @property
-    def data(self) -> memoryview:
-        """The memory, writable, size bytes. ValueError when the loan has ended."""
-        return self._memory.view
-
-    @property
-    def open(self) -> bool:
-        """Whether it can still be published."""
-        return not self._memory.released
+    __slots__ = ()
 
     def publish(self, size: Optional[int] = None, header: Optional[Readable] = None) -> int:
         """Publish the first `size` bytes, None for all, with `header` (see header_size of the publisher). Ends the loan.
@@ -51,45 +34,8 @@ class Loan:
         the loan it raises BufferError: they could change a message that is out. Delete them first. On WouldBlock and TimedOut, no
         room at a reliable subscriber, the loan stays open. Also raises ValueError: it has ended; zcp.Error: EMSGSIZE, EINVAL.
         """
-        if size is None:
-            size = len(self.data)
-        return self._finish(lambda pointer: self._owner._publish(pointer, size, header))
-
-    def discard(self) -> None:
-        """End the loan unpublished. With arrays or slices of it about, its memory is free when the last of them goes."""
-        self._memory.release()
-
-    def _finish(self, function: Any) -> int:
-        owner = self._owner
-        owner._enter()
-        try:
-            self._memory.suspend()
-            try:
-                result = check(function(self._memory.pointer))
-            except BaseException:
-                self._memory.resume()
-                raise
-            self._state[0] = False
-            self._memory.release()
-            return result
-        finally:
-            owner._leave()
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __enter__(self) -> "Loan":
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self.discard()
-
-
-def _end_loan(owner: Any, state: List[bool], discard: Any, pointer: Any) -> None:
-    # a closed publisher has ended its loans; the node keeps their memory
-    if state[0] and owner._c is not None:
-        discard(pointer)
-    owner.node._loan_ends()
+        chosen = self._size(size)
+        return self._finish(lambda pointer: self._owner._publish(pointer, chosen, header))
 
 
 class Publisher(Identified, Endpoint):
@@ -153,9 +99,9 @@ class Publisher(Identified, Endpoint):
         Loan.publish() if not even the first was.
         """
         loans = list(loans)
-        lengths = [len(loan.data) for loan in loans] if sizes is None else list(sizes)
-        if len(lengths) != len(loans):
+        if sizes is not None and len(sizes) != len(loans):
             raise ValueError("as many sizes as loans")
+        lengths = [loan._size(sizes[i] if sizes else None) for i, loan in enumerate(loans)]
         suspended: List[Loan] = []
         self._enter()
         try:
@@ -171,8 +117,7 @@ class Publisher(Identified, Endpoint):
                 for loan in suspended[done:]:
                     loan._memory.resume()
             for loan in suspended[:done]:
-                loan._state[0] = False
-                loan._memory.release()
+                loan._over()
             return done
         finally:
             self._leave()

@@ -4,27 +4,28 @@
 from __future__ import annotations
 
 import errno
-from typing import Any, Iterator, List, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional
 
 from ._ffi import ffi, lib
 from ._handle import Endpoint
-from ._memory import Memory
+from ._message import Message
 from ._taker import Taker
 from .errors import check, failure
 from .names import TopicLike, TypeLike, c_topic, options_of
 from .node import Node
 
 
-class Sample:
+class Sample(Message):
     """A message in place. Its bytes stay valid until it is released, whatever becomes of publisher, router and handles.
 
     Give it back by release(), at the end of a with block, or by forgetting it. Until then it counts to max_held of its
     subscriber. Arrays and slices made from data keep the memory: it is given back when the last of them is gone.
     """
 
-    __slots__ = ("_memory", "sequence", "timestamp_ns", "publisher", "lost", "header", "__weakref__")
+    __slots__ = ("sequence", "timestamp_ns", "publisher", "lost", "header")
 
-    def __init__(self, owner: Any, c: Any, release: Any) -> None:
+    def __init__(self, owner: Any, c: Any) -> None:
+        super().__init__(owner, c, lib.zcp_sample_release)
         self.sequence: int = c.sequence
         """Position in its publisher's stream, from 0."""
         self.timestamp_ns: int = c.timestamp_ns
@@ -35,46 +36,9 @@ class Sample:
         """Messages of this publisher that this subscriber lost right before this one."""
         self.header: Optional[bytes] = ffi.buffer(c.header, c.header_size)[:] if c.header else None
         """The publisher's user header, 8 or 16 bytes; None if it has none."""
-        self._memory = Memory(c.data, c.size, lambda pointer: owner._give_back(release, c))
-
-    @property
-    def data(self) -> memoryview:
-        """The message, read-only. ValueError after release()."""
-        return self._memory.view
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return len(self.data)
-
-    @property
-    def released(self) -> bool:
-        """Whether release() was called. The memory may still be held by arrays and slices."""
-        return self._memory.released
-
-    def release(self) -> None:
-        """Give it back. A second time changes nothing."""
-        self._memory.release()
-
-    def copy(self) -> bytes:
-        """The message as bytes that not even a hostile publisher can change any more."""
-        return bytes(self.data)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __bytes__(self) -> bytes:
-        return self.copy()
-
-    def __enter__(self) -> "Sample":
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self.release()
 
     def __repr__(self) -> str:
-        size = "released" if self.released else f"{self.size} bytes"
-        return f"<zcp.{type(self).__name__} {self.sequence} of {self.publisher}: {size}>"
+        return f"<zcp.Sample {self.sequence} of {self.publisher}: {self._size_text()}>"
 
 
 class Stats(NamedTuple):
@@ -122,7 +86,7 @@ class Subscriber(Taker[Sample], Endpoint):
     def _take_one(self) -> Sample:
         c = ffi.new("struct zcp_sample *")
         check(lib.zcp_subscriber_take(self._c, c))
-        return Sample(self, c, lib.zcp_sample_release)
+        return Sample(self, c)
 
     def take_batch(self, n: int) -> List[Sample]:
         """Up to `n` messages that are there, without waiting: one at least, or fails as take(0)."""
@@ -131,7 +95,7 @@ class Subscriber(Taker[Sample], Endpoint):
         try:
             got = check(lib.zcp_subscriber_take_batch(self._c, c, n))
             # each a struct of its own, so that they can be released in any order and the array goes
-            return [Sample(self, ffi.new("struct zcp_sample *", c[i]), lib.zcp_sample_release) for i in range(got)]
+            return [Sample(self, ffi.new("struct zcp_sample *", c[i])) for i in range(got)]
         finally:
             self._leave()
 
@@ -149,7 +113,7 @@ class Subscriber(Taker[Sample], Endpoint):
                 return None
             if result < 0:
                 raise failure(result)
-            return Sample(self, c, lib.zcp_sample_release)
+            return Sample(self, c)
         finally:
             self._leave()
 
@@ -159,6 +123,3 @@ class Subscriber(Taker[Sample], Endpoint):
         c.sz = ffi.sizeof("struct zcp_subscriber_stats")
         self._call(lib.zcp_subscriber_stats, c)
         return Stats(*(getattr(c, name) for name in Stats._fields))
-
-    def __iter__(self) -> Iterator[Sample]:
-        return super().__iter__()
