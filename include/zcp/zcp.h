@@ -599,7 +599,7 @@ typedef struct zcp_listener zcp_listener;
 struct zcp_notifier_options {
 	size_t sz;
 	uint32_t max_event_id;		/* ids go from 0 to this one, up to 65535; 0: 255 */
-	uint32_t max_listeners;		/* matched at once, up to 4096; 0: 64 */
+	uint32_t max_listeners;		/* connected at once, up to 4096; 0: 256 */
 };
 
 /**
@@ -721,7 +721,7 @@ struct zcp_watch_event {
 
 struct zcp_watch_options {
 	size_t sz;
-	uint32_t queue;			/* events kept until taken; 0: 1024 */
+	uint32_t queue;			/* events kept until taken, up to 1048576; 0: 1024 */
 	bool no_existing;		/* do not begin with what is there already */
 	bool no_nodes;			/* endpoints only */
 	char reserved[2];

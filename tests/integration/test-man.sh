@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The manual says what the code does: every exported function has a page, its SYNOPSIS is what the header declares, each errno that
-# the header names is in it, and numbers in the text are the ones in the code. Nothing is run and nothing installed: only the sources
-# are looked at, with $CC. The examples are test-man-examples.sh's.
+# The manual says what the header says: every exported function has a page, its SYNOPSIS is what is declared, members of structs are
+# shown and described, and errnos are those of the docstrings. Nothing is run and nothing installed: only the sources are looked at,
+# with $CC. Numbers are test-man-numbers.sh's, examples test-man-examples.sh's, options test-man-tools.sh's.
 
 set -u
 : "${top_srcdir:=.}" "${CC:=cc}"
@@ -84,223 +84,93 @@ for page in "$man"/zcp_*.3; do
 	done <"$dir/members"
 done
 
-# ---- each errno that a docstring names is in the page ----
+# ---- members of structs, constants ----
+
+# "STRUCT MEMBER" of what the preprocessor leaves of the header, or of the SYNOPSIS of a page
+members() {
+	awk '
+		/^struct zcp_[a-z_]* {/ { name = $2; next }
+		/^}/ { name = "" }
+		name != "" && /;$/ {
+			gsub(/\[[^]]*\]|;/, " ")
+			n = split($0, part, ",")
+			for (i = 1; i <= n; i++) {
+				k = split(part[i], word, /[ *\t]+/)
+				while (word[k] == "") k--
+				print name, word[k]
+			}
+		}' "$@" | sort -u
+}
+# shellcheck disable=SC2086
+$CC -E -P -I"$top_srcdir/include" "$header" | members >"$dir/members.header"
+: >"$dir/members.pages"
+for page in "$man"/zcp_*.3; do
+	awk '/^\.Sh / { on = $2 == "SYNOPSIS" } on' "$page" | members >"$dir/members.page"
+	cat "$dir/members.page" >>"$dir/members.pages"
+	awk '/^\.Sh / { on = $2 != "SYNOPSIS" } on && /(^\.| )Va /' "$page" >"$dir/variables"
+	while read -r struct member; do
+		case $member in
+		sz | reserved*) ;;
+		*) grep -qw -- "$member" "$dir/variables" || fail "${page##*/} shows $member of struct $struct, and does not say what it is" ;;
+		esac
+	done <"$dir/members.page"
+done
+[ "$(wc -l <"$dir/members.header")" -gt 100 ] || fail "found hardly a member in zcp.h"
+# what is the library's in a struct need not be shown
+sort -u "$dir/members.pages" | comm -23 "$dir/members.header" - |
+	grep -Ev ' (reserved[0-9]*|owner|held|generation)$|^zcp_response sample$' >"$dir/missing"
+while read -r struct member; do
+	fail "no page shows $member of struct $struct"
+done <"$dir/missing"
+
+for constant in $(grep -o "\<ZCP_[A-Z_]*\>" "$header" | grep -v "^ZCP_ZCP_H\$" | sort -u); do
+	grep -qw "$constant" "$man"/*.[37] || fail "no page has $constant"
+done
+
+# ---- errnos: those of a page are those of the docstrings of its functions, what is said to be as in others included ----
 
 awk '
-	/\/\*\*/ { comment = "" ; inside = 1 }
-	inside { comment = comment " " $0 }
+	/\/\*\*/ { comment = ""; inside = 1 }
+	inside { line = $0; sub(/^ *\* */, " ", line); comment = comment " " line }
 	/\*\// { inside = 0; next }
 	!inside && match($0, /zcp_[a-z_]+\(/) {
 		name = substr($0, RSTART, RLENGTH - 1)
-		while (match(comment, /-E[A-Z]+/)) {
-			print name, substr(comment, RSTART + 1, RLENGTH - 1)
-			comment = substr(comment, RSTART + RLENGTH)
-		}
+		gsub(/  +/, " ", comment)
+		for (rest = comment; match(rest, /-E[A-Z]+/); rest = substr(rest, RSTART + RLENGTH))
+			says[name] = says[name] " " substr(rest, RSTART + 1, RLENGTH - 1)
+		for (rest = comment; match(rest, /[Aa]s zcp_[a-z_]+\(\)/); rest = substr(rest, RSTART + RLENGTH))
+			as[name] = as[name] " " substr(rest, RSTART + 3, RLENGTH - 5)
 		comment = ""
+		names[name] = 1
 	}
-' "$header" >"$dir/errnos"
-[ "$(wc -l <"$dir/errnos")" -gt 20 ] || fail "found hardly an errno in zcp.h"
-while read -r name errno; do
-	page=$(page_of "$name")
-	# shellcheck disable=SC2046
-	sed -n '/^\.Sh ERRORS/,/^\.Sh SEE/p' "$man/$page.3" 2>/dev/null | grep -q "^\.It Bq Er.*\<$errno\>" ||
-		fail "$page.3 has no $errno, which zcp.h says of $name()"
-done <"$dir/errnos"
-
-# ---- numbers ----
-
-cat >"$dir/numbers.c" <<'END'
-#include <stdio.h>
-#include <string.h>
-#include <sys/un.h>
-#include <zcp/zcp.h>
-
-#include "channel/geometry.h"
-#include "channel/layout.h"
-#include "channel/writer.h"
-
-static struct geometry_request request;
-
-static int fits(uint32_t *field, uint64_t value)
-{
-	struct channel_geometry g;
-	const char *why;
-
-	memset(&request, 0, sizeof(request));
-	request.payload_max = 100;
-	*field = (uint32_t)value;
-	return geometry_plan(&g, &request, &why) == 0;
-}
-
-/* The largest value of @field that is accepted. */
-static uint64_t largest(uint32_t *field)
-{
-	uint64_t low = 1, high = 1ull << 31;
-
-	while (low < high) {
-		uint64_t middle = (low + high + 1) / 2;
-
-		if (fits(field, middle))
-			low = middle;
-		else
-			high = middle - 1;
+	function all(name, depth,    i, n, part, text) {
+		text = says[name]
+		n = split(as[name], part, " ")
+		for (i = 1; depth < 5 && i <= n; i++)
+			text = text " " all(part[i], depth + 1)
+		return text
 	}
-	return low;
-}
-
-static uint64_t largest_held(void)
-{
-	uint64_t n = 1;
-	struct channel_geometry g;
-	const char *why;
-
-	for (; n <= 1u << 30; n *= 2) {
-		request = (struct geometry_request){ .payload_max = 300, .held_budget = (uint32_t)(2 * n) };
-		if (geometry_plan(&g, &request, &why) < 0)
-			break;
+	END {
+		for (name in names) {
+			n = split(all(name, 0), part, " ")
+			for (i = 1; i <= n; i++) print name, part[i]
+		}
 	}
-	return n;
-}
-
-int main(int argc, char **argv)
-{
-	struct channel_geometry g;
-	const char *why;
-	uint64_t n;
-
-	if (argc == 2) {	/* a row of the table of defaults */
-		unsigned long payload_max;
-
-		if (sscanf(argv[1], "%lu", &payload_max) != 1)
-			return 1;
-		request = (struct geometry_request){ .payload_max = payload_max };
-		if (geometry_plan(&g, &request, &why) < 0)
-			return 1;
-		printf("%lu %u %u %u %u %u\n", payload_max, geometry_inline_max(&g), g.depth, g.ring_slots, g.max_loans, g.held_budget);
-		return 0;
-	}
-	request = (struct geometry_request){ .payload_max = 64 << 10 };
-	geometry_plan(&g, &request, &why);
-	printf("default_max_subscribers %u\ndefault_max_loans %u\n", g.max_lanes, g.max_loans);
-	request.payload_max++;
-	geometry_plan(&g, &request, &why);
-	printf("default_max_loans_large %u\n", g.max_loans);
-	printf("name %d\nsocket_path %zu\n", ZCP_NAME_MAX, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
-	printf("payload %lu\ninline %d\nsegment %llu\n", (unsigned long)GEOMETRY_PAYLOAD_MAX, SLOT_INLINE_MAX, GEOMETRY_SEGMENT_MAX);
-	printf("depth %lu\n", (unsigned long)largest(&request.depth));
-	printf("max_subscribers %lu\n", (unsigned long)largest(&request.max_lanes));
-	printf("max_loans %lu\n", (unsigned long)largest(&request.max_loans));
-	printf("publisher_max_held %lu\n", (unsigned long)largest_held());
-	for (n = 1; lane_page_bytes(1, (uint32_t)n + 1); n++)
-		;
-	printf("subscriber_max_held %lu\n", (unsigned long)n);
-	for (n = 1; lane_page_bytes((uint32_t)n + 1, 1); n++)
-		;
-	printf("max_publishers %lu\n", (unsigned long)n);
-	printf("batch %d\nheader %zu\nattached %zu\n", WRITER_BATCH_MAX, sizeof(struct channel_header), sizeof(struct channel_attached));
-	return 0;
-}
-END
-# shellcheck disable=SC2086
-if ! $CC -D_GNU_SOURCE -I"$top_srcdir/src" -I"$top_srcdir/include" -o "$dir/numbers" "$dir/numbers.c" "$top_srcdir/src/channel/geometry.c" >"$dir/cc" 2>&1
-then
-	fail "the program that asks the code for its numbers does not compile: $(cat "$dir/cc")"
-	exit 1
-fi
-"$dir/numbers" >"$dir/code"
-# define NAME FILE MACRO: a number that only the source of the library says, without suffix
-define() {
-	value=$(sed -n "s/^#define $3 \([0-9]*\)[ul]*\([[:space:]].*\)*$/\1/p" "$top_srcdir/$2")
-	[ -n "$value" ] || fail "there is no $3 in $2 any more: tell this test where it went"
-	echo "$1 $value" >>"$dir/code"
-}
-define default_payload_max src/lib/publisher-open.c DEFAULT_PAYLOAD_MAX
-define default_max_held src/lib/subscriber-open.c DEFAULT_MAX_HELD
-define default_max_publishers src/lib/subscriber-open.c DEFAULT_MAX_PUBLISHERS
-define alignment src/lib/options.c ALIGNMENT_MAX
-define timeout_ns src/lib/control.h CONTROL_TIMEOUT_NS
-define heartbeat_ms src/lib/node.h NODE_HEARTBEAT_MS
-define patience_ms src/router/options.h DEFAULT_TIMEOUT_MS
-
-code() {
-	sed -n "s/^$1 //p" "$dir/code"
-}
-
-# says FILE TEXT PATTERN NAME: TEXT must match PATTERN with # replaced by what the code has for NAME
-says() {
-	value=$(code "$4")
-	printf '%s\n' "$2" | grep -qE "$(printf '%s' "$3" | sed "s/#/$value/")([^0-9]|$)" ||
-		fail "$1: code has $4 = $value, and the text does not say '$3' of it: $(printf '%.200s' "$2")"
-}
-
-# Text of an option: from its .It to the next.
-item() { # PAGE OPTION
-	awk -v item="^\\\\.It Va $2\$" '$0 ~ item { on = 1; next } /^\.(It|El)/ { on = 0 } on { text = text " " $0 } END { print text }' \
-		"$man/$1.3"
-}
-
-publisher=zcp_publisher_open
-subscriber=zcp_subscriber_open
-says $publisher "$(item $publisher payload_max)" 'at most #' payload
-says $publisher "$(item $publisher payload_max)" 'or #' default_payload_max
-says $publisher "$(item $publisher depth)" 'at most #' depth
-says $publisher "$(item $publisher max_subscribers)" 'at most #' max_subscribers
-says $publisher "$(item $publisher max_subscribers)" 'default is #' default_max_subscribers
-says $publisher "$(item $publisher max_loans)" 'at most #' max_loans
-says $publisher "$(item $publisher max_loans)" 'default is #' default_max_loans
-says $publisher "$(item $publisher max_loans)" 'or # for payloads over 64 KiB' default_max_loans_large
-says $publisher "$(item $publisher max_held)" 'at most #' publisher_max_held
-says $publisher "$(item $publisher type)" 'at most #' alignment
-says $subscriber "$(item $subscriber max_held)" 'at most #' subscriber_max_held
-says $subscriber "$(item $subscriber max_held)" 'default is #' default_max_held
-says $subscriber "$(item $subscriber max_publishers)" 'at most #' max_publishers
-says $subscriber "$(item $subscriber max_publishers)" 'default is #' default_max_publishers
-says zcp_publisher_loan "$(cat "$man/zcp_publisher_loan.3")" '^<= #' batch
-says zcp_node_open "$(item zcp_node_open socket_path)" 'at most #' socket_path
-says zcp_node_open "$(item zcp_node_open no_thread)" 'every # ms' heartbeat_ms
-says zcp_node_open "$(cat "$man/zcp_node_open.3")" '1 to # bytes' name
-echo "timeout_s $(($(code timeout_ns) / 1000000000))
-patience_s $(($(code patience_ms) / 1000))" >>"$dir/code"
-for page in zcp_node_open $publisher $subscriber; do
-	says "$page" "$(cat "$man/$page.3")" 'answered, # s' timeout_s
+' "$header" | sort -u >"$dir/errnos"
+[ "$(wc -l <"$dir/errnos")" -gt 100 ] || fail "found hardly an errno in zcp.h"
+for page in "$man"/zcp_*.3; do
+	name=$(basename "$page" .3)
+	sed -n '/^\.Sh ERRORS/,/^\.Sh SEE/p' "$page" | sed -n 's/^\.It Bq Er //p' | tr -s ', ' '\n' | grep '^E' | sort -u >"$dir/errnos.page"
+	while read -r function errno; do
+		[ "$(page_of "$function")" != "$name" ] || echo "$errno"
+	done <"$dir/errnos" | sort -u >"$dir/errnos.header"
+	for errno in $(comm -13 "$dir/errnos.page" "$dir/errnos.header"); do
+		fail "$name.3 has no $errno, which zcp.h says of $(grep " $errno\$" "$dir/errnos" | cut -d ' ' -f 1 | tr '\n' ' ')"
+	done
+	for errno in $(comm -23 "$dir/errnos.page" "$dir/errnos.header"); do
+		fail "$name.3 has $errno, which zcp.h says of none of its functions"
+	done
 done
-
-overview=$(cat "$man/zcp.7")
-says zcp.7 "$overview" 'not moved for # s' patience_s
-says zcp.7 "$overview" 'a header of # bytes' header
-says zcp.7 "$overview" 'and # for each of' attached
-says zcp.7 "$overview" 'Bytes of a name Ta #' name
-says zcp.7 "$overview" 'Bytes of the socket path Ta #' socket_path
-says zcp.7 "$overview" 'Bytes of a payload Ta #' payload
-says zcp.7 "$overview" 'Bytes of a payload inside the ring Ta #' inline
-says zcp.7 "$overview" "Bytes of a publisher's segment Ta #" segment
-says zcp.7 "$overview" 'Depth and history Ta #' depth
-says zcp.7 "$overview" 'max_subscribers Ta #' max_subscribers
-says zcp.7 "$overview" 'max_loans Ta #' max_loans
-says zcp.7 "$overview" 'Loans in a batch Ta #' batch
-says zcp.7 "$overview" 'Held samples of a publisher, max_held Ta #' publisher_max_held
-says zcp.7 "$overview" 'Held samples of a subscriber, max_held Ta #' subscriber_max_held
-says zcp.7 "$overview" 'max_publishers Ta #' max_publishers
-
-# What the header itself says.
-option() { # MEMBER: its comments, of both option structs
-	sed -n "s/^[[:space:]].*[ ,]$1;.*\/\* \(.*\) \*\/$/\1/p" "$header"
-}
-says zcp.h "$(option max_subscribers)" '0: #' default_max_subscribers
-says zcp.h "$(option max_loans)" '0: #' default_max_loans
-says zcp.h "$(option max_held)" '0: #' default_max_held
-says zcp.h "$(option max_held)" '1\.\.#' subscriber_max_held
-says zcp.h "$(option max_publishers)" '0: #' default_max_publishers
-says zcp.h "$(option max_publishers)" 'up to #' max_publishers
-says zcp.h "$(option payload_max)" 'else #' default_payload_max
-
-# The table of defaults, row by row.
-sed -n 's/^\.It \([0-9][0-9]* Ta\)/\1/p' "$man/$publisher.3" | sed 's/ Ta / /g' >"$dir/rows"
-[ "$(wc -l <"$dir/rows")" -ge 5 ] || fail "$publisher.3 has no table of defaults"
-while read -r row; do
-	real=$("$dir/numbers" "${row%% *}")
-	[ "$row" = "$real" ] || fail "$publisher.3: the table has '$row', the code '$real'"
-done <"$dir/rows"
 
 # ---- README.md and HACKING.md name what there is ----
 
@@ -334,4 +204,4 @@ if [ -n "$skipped" ]; then
 	echo "SKIP: no mandoc (Debian: apt-get install mandoc); everything but its lint passed"
 	exit 77
 fi
-echo "$(wc -l <"$dir/symbols") functions, $(wc -l <"$dir/errnos") errnos, $(wc -l <"$dir/code") numbers agree"
+echo "$(wc -l <"$dir/symbols") functions, $(wc -l <"$dir/errnos") errnos, $(wc -l <"$dir/members.header") members agree"
