@@ -27,7 +27,7 @@
 static int load(struct trace *trace)
 {
 	struct trace_events_bpf *s = trace_events_bpf__open();
-	uint64_t kinds = trace->options.kinds ? trace->options.kinds : ~0ull;
+	uint64_t kinds = trace_kinds_left(trace->options.kinds, &trace->options.topic);
 	int r;
 
 	if (!s)
@@ -39,8 +39,7 @@ static int load(struct trace *trace)
 		const struct trace_kind *k = &trace_kinds[i];
 		uint64_t cookie = TRACE_COOKIE(i, k->n_args, k->n_endpoints, k->text);
 
-		/* what is about no endpoint is about no topic */
-		if (kinds & 1ull << i && (k->n_endpoints || pattern_is_empty(&trace->options.topic)))
+		if (kinds & 1ull << i)
 			r = trace_probe(trace, k->provider, k->name, k->text ? s->progs.on_text_probe : s->progs.on_probe, cookie);
 	}
 	return r < 0 ? r : trace_maps(trace, s->maps.endpoints, s->maps.records);

@@ -4,8 +4,10 @@
  */
 #include "tools/trace-kinds.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "common/pattern.h"
 #include "tools/tool.h"
 #include "tools/trace.h"
 
@@ -43,13 +45,35 @@ static bool find_kind(const char *name, size_t length, uint64_t *kinds)
 	return false;
 }
 
+/* All names, with commas. */
+static void list_names(char text[TRACE_KINDS_MAX * 16])
+{
+	size_t n = 0;
+
+	for (unsigned int i = 0; i < trace_n_kinds; i++)
+		n += (size_t)snprintf(text + n, TRACE_KINDS_MAX * 16 - n, "%s%s", i ? ", " : "", trace_kinds[i].name);
+}
+
+uint64_t trace_kinds_left(uint64_t kinds, const struct wire_topic *topic)
+{
+	uint64_t left = kinds ? kinds : ~0ull;
+
+	for (unsigned int i = 0; i < trace_n_kinds; i++)
+		if (!trace_kinds[i].n_endpoints && !pattern_is_empty(topic))
+			left &= ~(1ull << i);
+	return left & ((1ull << trace_n_kinds) - 1);
+}
+
 bool trace_parse_kinds(const char *list, uint64_t *kinds)
 {
 	for (;;) {
 		size_t length = strcspn(list, ",");
 
 		if (!find_kind(list, length, kinds)) {
-			tool_usage("--kinds: there is no probe '%.*s'", (int)length, list);
+			char names[TRACE_KINDS_MAX * 16];
+
+			list_names(names);
+			tool_usage("--kinds: there is no probe '%.*s', but there are %s", (int)length, list, names);
 			return false;
 		}
 		list += length;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -242,7 +243,10 @@ static int flush(struct trace *trace)
 	if (fflush(stdout) == 0)
 		return 0;
 	trace->stop = true;
-	return errno == EPIPE ? 0 : tool_fail("standard output: %s", strerror(errno)), -1;
+	if (errno == EPIPE)
+		return 0;
+	tool_fail("standard output: %s", strerror(errno));
+	return -1;
 }
 
 static int report(struct trace *trace, bool last)
@@ -329,14 +333,34 @@ static bool is_alone(const struct trace *trace)
 	return living <= 1;
 }
 
+/* Whether @pid is somebody who can hit a probe that we see. Where pids are other ones for the router: probably. */
+static bool has_joined(const struct trace *trace, uint32_t pid)
+{
+	const struct name_node *n;
+	bool same;
+
+	if (names_router(trace->names, &same) == (int)pid || !same)
+		return true;
+	for (n = names_nodes(trace->names); n; n = n->hh.next)
+		if (n->pid == pid && !n->gone_ns)
+			return true;
+	return false;
+}
+
 static int attach(struct trace *trace)
 {
-	int r = attacher_scan(trace->attacher, trace->names);
+	const uint32_t pid = trace->options.pid;
+	int r;
 
+	if (pid && kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+		return tool_fail("there is no process %" PRIu32, pid), -1;
+	r = attacher_scan(trace->attacher, trace->names);
 	if (r < 0)
 		return explain(r);
 	if (is_alone(trace))
 		fprintf(stderr, "zcp-trace: nobody uses libzcp yet; waiting\n");
+	else if (pid && !has_joined(trace, pid))
+		fprintf(stderr, "zcp-trace: process %" PRIu32 " has not joined this router; waiting ('zcp list' shows who has)\n", pid);
 	fprintf(stderr, "zcp-trace: probes in %d file%s; Ctrl-C ends\n", attacher_n_files(trace->attacher),
 		attacher_n_files(trace->attacher) == 1 ? "" : "s");
 	trace->start_ns = trace->last_ns = clock_now_ns();
@@ -505,6 +529,10 @@ static int run_command(const struct trace_command *command, int argc, char **arg
 	}
 	if (optind < argc)
 		return tool_usage("takes no argument, but there is '%s'", argv[optind]);
+	if (trace.options.histogram && trace.options.json)
+		return tool_usage("--histogram and --json exclude each other");
+	if (!trace_kinds_left(trace.options.kinds, &trace.options.topic))
+		return tool_usage("--topic leaves none of these probes: what the router does is about no topic");
 	if (interrupt_init() < 0)
 		return TOOL_FAILURE;
 	trace.redraw = command->redraw && !trace.options.json && screen_is_there();
@@ -515,7 +543,9 @@ static int run_command(const struct trace_command *command, int argc, char **arg
 	clean_up(&trace);
 	if (trace.redraw)
 		close(trace.screen_fd);
-	return r < 0 ? TOOL_FAILURE : tool_finish_stdout();
+	if (r < 0)
+		return TOOL_FAILURE;
+	return trace.stop ? TOOL_OK : tool_finish_stdout();
 }
 
 static int print_all_help(void)

@@ -77,6 +77,9 @@ extern const struct trace_command trace_events, trace_latency, trace_drops, trac
 /* "publish,take" into bit numbers; false after the complaint. */
 bool trace_parse_kinds(const char *list, uint64_t *kinds);
 
+/* Of @kinds (0: all) those that a pattern of topics leaves: what is about no endpoint is about no topic. */
+uint64_t trace_kinds_left(uint64_t kinds, const struct wire_topic *topic);
+
 /* ---- for load() ---- */
 
 /* Fill in what the programs filter by. */
