@@ -13,6 +13,7 @@ tool_tests = \
 	tests/integration/test-install.sh \
 	tests/integration/test-namespaces.sh \
 	tests/integration/test-units.sh \
+	tests/integration/test-trace-usage.sh \
 	tests/integration/test-zcp-autostart.sh \
 	tests/integration/test-zcp-bytes.sh \
 	tests/integration/test-zcp-call.sh \
