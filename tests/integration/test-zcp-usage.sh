@@ -100,13 +100,6 @@ done
 run 0 "$zcp" --version
 grep -q '^zcp [0-9][0-9.]*$' "$dir/out" || fail "zcp --version: $(cat "$dir/out")"
 
-# the pages know the same options as --help
-for command in list info top doctor pub sub call serve notify listen send record replay; do
-	"$zcp" $command --help | grep -o -e '^ *\(-[a-z], \)\?--[a-z-]*' | sed 's/.*--//' | sort >"$dir/in-help"
-	sed -n 's/\\-/-/g; s/^\.It \(.*\)/\1/p' "${top_srcdir:-.}/man/zcp-$command.1" | grep -o -e 'Fl -[a-z-]*' | sed 's/Fl -//' | sort >"$dir/in-page"
-	cmp -s "$dir/in-help" "$dir/in-page" || fail "zcp $command --help and its page differ: $(diff "$dir/in-help" "$dir/in-page")"
-done
-
 # runtime failures
 for command in list info top; do
 	run 1 "$zcp" $command
