@@ -28,6 +28,10 @@ python_abi = bindings/python/zcp/_abi.py
 
 EXTRA_DIST += \
 	$(python_modules) \
+	bindings/python/examples/calculator_async.py \
+	bindings/python/examples/frames.py \
+	bindings/python/examples/hello_pub.py \
+	bindings/python/examples/hello_sub.py \
 	bindings/python/make-abi
 
 if HAVE_PYTHON

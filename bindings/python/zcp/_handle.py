@@ -57,10 +57,15 @@ class Handle:
         self._waitset: Any = None
         self._sleepers: Any = None
 
+    @property
+    def _inherited(self) -> bool:
+        """Whether it is a parent's, seen from a forked child."""
+        return self._fork != _forks
+
     # ---- calls ----
 
     def _enter(self) -> None:
-        if self._fork != _forks:
+        if self._inherited:
             raise error(errno.EOWNERDEAD, f"this {self._what} was opened by the parent of this process, before fork()")
         while True:
             lock = self._lock
@@ -149,7 +154,7 @@ class Handle:
         self._settle()
 
     def _settle(self) -> None:
-        while self._returned and self._fork == _forks:
+        while self._returned and not self._inherited:
             lock = self._lock
             if not lock.acquire(blocking=False):
                 return      # who has it looks when he has released it
@@ -178,8 +183,10 @@ class Handle:
         """Close it. A second time changes nothing. Another thread that waits with this handle notices within 0.1 s."""
         if self._c is None:
             return
-        if self._fork != _forks:
-            self._c = None
+        if self._inherited:
+            # the parent's, and who had the lock there is not here; this closes descriptors that were inherited
+            c, self._c = self._c, None
+            self._free(c)
             return
         try:
             self._enter()
@@ -205,7 +212,7 @@ class Handle:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_c", None) is not None and self._fork == _forks:
+        if getattr(self, "_c", None) is not None and not self._inherited:
             self._warn()
             self.close()
 

@@ -123,7 +123,7 @@ class Node(Handle):
         self._closing = True
         for endpoint in list(self._endpoints):
             endpoint.close()
-        if not self._loans:
+        if not self._loans or self._inherited:
             super().close()
 
     def _loan_begins(self) -> None:
