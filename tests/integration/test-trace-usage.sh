@@ -109,14 +109,16 @@ done
 fails "no router at $dir/none.sock" "$trace" latency --socket "$dir/none.sock"
 [ -e "$ZCP_ROUTER" ] && fail "zcp-trace has started a router"
 
-if [ "$(id -u)" -ne 0 ]; then
+# what needs no rights was tried, the rest cannot be
+leave_out() {
 	[ $failures -eq 0 ] || exit 1
-	skip "the rest needs root, but what needs none is as it should be"
-fi
-[ -r /sys/kernel/btf/vmlinux ] || skip "the kernel has no BTF"
-[ -r /sys/bus/event_source/devices/uprobe/type ] || skip "the kernel has no uprobes, or /sys is not there"
-grep -q '^#define HAVE_PROBES 1' "${top_builddir:-.}/config.h" || skip "libzcp is built without probes (sys/sdt.h)"
-command -v setpriv >/dev/null || skip "no setpriv (Debian: util-linux)"
+	skip "all but wrong usage: $*"
+}
+[ "$(id -u)" -eq 0 ] || leave_out "tracing needs root"
+[ -r /sys/kernel/btf/vmlinux ] || leave_out "the kernel has no BTF"
+[ -r /sys/bus/event_source/devices/uprobe/type ] || leave_out "the kernel has no uprobes, or /sys is not there"
+grep -q '^#define HAVE_PROBES 1' "${top_builddir:-.}/config.h" || leave_out "libzcp is built without probes (sys/sdt.h)"
+command -v setpriv >/dev/null || leave_out "no setpriv (Debian: util-linux)"
 
 start_router
 sh -c : &
