@@ -98,8 +98,9 @@ refused() {
 }
 found "$version"
 found "$version;EXACT"
-found 0.0.9...0.99
+found 0.1...0.99
 refused 0.99
+refused 0.0.9
 refused 1.0
 refused "0.0.1...<$version"
 
