@@ -48,8 +48,13 @@ include tests/model/local.mk
 include tests/bench/local.mk
 
 # Only cheap and self-contained checks: the exported symbols against the map, and the header on its own.
-dist_check_SCRIPTS += tests/exported-symbols tests/header-alone tests/probes-there
-TESTS += tests/exported-symbols tests/header-alone tests/probes-there
+dist_check_SCRIPTS += tests/abi-unchanged tests/exported-symbols tests/header-alone tests/probes-there
+TESTS += tests/abi-unchanged tests/exported-symbols tests/header-alone tests/probes-there
+EXTRA_DIST += abi/constants abi/libzcp-x86_64.abi
+
+# What the library is from now on compared with: for a release, or a change that is meant.
+abi-update: libzcp.la
+	top_srcdir='$(srcdir)' CC='$(CC)' SANITIZER_FLAGS='$(SANITIZER_FLAGS)' $(srcdir)/tests/abi-unchanged --update
 
 # ThreadSanitizer wants the low-entropy address layout (vm.mmap_rnd_bits > 28 kills gcc 12's runtime).
 check-tsan:
@@ -63,4 +68,4 @@ list-tests:
 check-code:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS="`echo $(TESTS) | tr ' ' '\n' | grep -v '^tests/model/' | grep -v -e '$(EXCEPT)' | tr '\n' ' '`"
 
-.PHONY: list-tests check-code check-tsan check-is-missing torture torture-crash torture-faults
+.PHONY: abi-update list-tests check-code check-tsan check-is-missing torture torture-crash torture-faults
