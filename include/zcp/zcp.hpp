@@ -738,6 +738,22 @@ public:
 		detail::check(zcp_client_send(handle_, detail::Payload<Req>::data(request), detail::Payload<Req>::size(request), &id));
 		return id;
 	}
+	/** With a time of its own, after which it ends with ETIMEDOUT, whatever options.timeout is. */
+	std::uint64_t send(typename detail::Payload<Req>::Argument request, Timeout timeout)
+	{
+		std::uint64_t id = 0;
+
+		detail::check(zcp_client_send_timeout(handle_, detail::Payload<Req>::data(request), detail::Payload<Req>::size(request), &id,
+						      timeout.ns()));
+		return id;
+	}
+	/** Wait for it no longer. False: it has ended. */
+	bool forget(std::uint64_t id)
+	{
+		int r = zcp_client_forget(handle_, id);
+
+		return r != -ENOENT && detail::check(r) >= 0;
+	}
 	/** Tell, and want no response. */
 	void send_one_way(typename detail::Payload<Req>::Argument request)
 	{

@@ -385,6 +385,14 @@ START_TEST(calls)
 		ck_assert(!third);
 		ck_assert_int_eq(third.status(), ENODATA);
 		ck_assert(!client.take());
+		std::uint64_t timed = client.send(Pose{}, 1ms);
+		std::uint64_t forgotten = client.send(Pose{}, 1h);
+		ck_assert(client.forget(forgotten));
+		ck_assert(!client.forget(forgotten));
+		ck_assert(client.wait(20s));
+		auto late = MUST(client.take());
+		ck_assert_uint_eq(late.id(), timed);
+		ck_assert_int_eq(late.status(), ETIMEDOUT);
 		first = std::move(second);
 		ck_assert(first.text() == "two");
 	}
