@@ -338,6 +338,7 @@ man_tests = \
 	tests/integration/test-man-cxx.sh \
 	tests/integration/test-man-examples.sh \
 	tests/integration/test-man-numbers.sh \
+	tests/integration/test-man-shell.sh \
 	tests/integration/test-man-tools.sh \
 	tests/integration/test-protocol-page.sh \
 	tests/integration/test-second-implementation.sh

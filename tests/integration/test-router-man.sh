@@ -77,6 +77,16 @@ while read -r section key; do
 	printf '%s\n' "$said" | grep -q "router.conf:2: $key takes " || fail "zcp-router.conf.5 has $key in [$section], the router says: $said"
 done <"$dir/keys"
 
+# The page's own example. A timeout that makes no sense is complained of after the file is read, so that no router is left running.
+awk '/^\.Sh / { on = $2 == "EXAMPLES" } /^\.Ed/ { block = 0 } on && block { print } /^\.Bd -literal/ { block = 1 }' "$conf_page" >"$dir/example.conf"
+grep -q '^\[limits\]$' "$dir/example.conf" || fail "zcp-router.conf.5 has no example"
+if [ -n "$built_in" ]; then
+	said=$("$ZCP_ROUTER_BIN" --config "$dir/example.conf" --heartbeat-timeout-ms 1 2>&1) && fail "a timeout of 1 ms is taken"
+	case $said in
+	*example.conf:[0-9]*) fail "the example of zcp-router.conf.5 is refused: $said" ;;
+	esac
+fi
+
 # What can be set on the command line can be set in the file.
 for option in $(printf '%s\n' "$help" | sed -n 's/^  --\([a-z-]*\) .*/\1/p'); do
 	key=${option#heartbeat-}
