@@ -69,3 +69,10 @@ check-code:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS="`echo $(TESTS) | tr ' ' '\n' | grep -v '^tests/model/' | grep -v -e '$(EXCEPT)' | tr '\n' ' '`"
 
 .PHONY: abi-update list-tests check-code check-tsan check-is-missing torture torture-crash torture-faults
+# The archive on a fresh Debian. Needs root and debootstrap; says so without them.
+torture-chroot: dist
+	$(srcdir)/scripts/check-chroot $(CHROOT_OPTIONS) $(distdir).tar.xz || test $$? -eq 77
+CHROOT_OPTIONS =
+torture: torture-chroot
+
+.PHONY: list-tests check-code check-tsan check-is-missing torture torture-chroot torture-crash torture-faults

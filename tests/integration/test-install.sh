@@ -5,6 +5,9 @@
 # installed router, started by a service manager; after uninstalling nothing is left. With ZCP_TEST_PREFIX, which has to be the prefix
 # that was configured and must not exist, the same without DESTDIR.
 
+# Names of installed files have no spaces.
+# shellcheck disable=SC2013,SC2044
+
 set -u
 : "${top_srcdir:=.}" "${top_builddir:=.}" "${CC:=cc}" "${CXX:=c++}" "${SANITIZER_FLAGS:=}"
 tests=$top_srcdir/tests/integration
