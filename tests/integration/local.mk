@@ -337,6 +337,7 @@ man_tests = \
 	tests/integration/test-man.sh \
 	tests/integration/test-man-cxx.sh \
 	tests/integration/test-man-examples.sh \
+	tests/integration/test-man-install.sh \
 	tests/integration/test-man-numbers.sh \
 	tests/integration/test-man-shell.sh \
 	tests/integration/test-man-tools.sh \
