@@ -10,8 +10,8 @@ directory=$1 file=$2
 shift 2
 : >$file.one
 
-zpty shell 'PS1= exec zsh -f -i'
-zpty -w shell "
+# In a file, since a tab that is typed means something.
+cat >$file.setup <<-END
 	fpath=(${(q)directory} \$fpath)
 	autoload -Uz compinit
 	compinit -u -D
@@ -24,16 +24,19 @@ zpty -w shell "
 		local argument
 		for argument; do
 			[[ \$argument != -- ]] || break
-			[[ \$argument != -[ADO]* ]] || { builtin compadd \"\$@\"; return }
+			[[ \$argument != -[ADO]* ]] || { builtin compadd "\$@"; return }
 		done
-		builtin compadd -O matches \"\$@\"
+		builtin compadd -O matches "\$@"
 		(( ! \$#matches )) || print -r -- \$'\\t'\${(pj:\\n\\t:)matches} >>${(q)file}.one
-		builtin compadd \"\$@\"
+		builtin compadd "\$@"
 	}
 	offer() { zle complete-word; print -r -- end >>${(q)file}.one; zle kill-buffer }
 	zle -N offer
 	bindkey '^I' offer
-	print -r -- end >>${(q)file}.one"
+	print -r -- end >>${(q)file}.one
+END
+zpty shell 'PS1= exec zsh -f -i'
+zpty -w shell "source ${(q)file}.setup"
 
 # Until the line is dealt with. What the shell prints is read, or it would stand still.
 await() {

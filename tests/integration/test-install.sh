@@ -63,7 +63,9 @@ export PKG_CONFIG_PATH LD_LIBRARY_PATH
 PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1
 export PKG_CONFIG_ALLOW_SYSTEM_CFLAGS PKG_CONFIG_ALLOW_SYSTEM_LIBS
 for file in bin/zcp-router include/zcp/zcp.h system/zcp-router.service system/zcp-router.socket user/zcp-router.service user/zcp-router.socket \
-	sysusers.d/zcp.conf tmpfiles.d/zcp.conf examples/router.conf man8/zcp-router.8; do
+	sysusers.d/zcp.conf tmpfiles.d/zcp.conf examples/router.conf man8/zcp-router.8 include/zcp/zcp.hpp man7/zcp-cxx.7 \
+	cmake/zcp/zcpConfig.cmake cmake/zcp/zcpConfigVersion.cmake bash-completion/completions/zcp bash-completion/completions/zcp-router \
+	zsh/site-functions/_zcp; do
 	the "$file" >/dev/null
 done
 [ $failures -eq 0 ] || exit 1
