@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "common/fd.h"
+#include "router/dispatch.h"
 #include "router/registry.h"
 #include "router/router.h"
 #include "router/segment.h"
@@ -54,8 +55,10 @@ int handover_take(struct peer *peer, const struct wire_fd_take *take, struct ref
 	struct wire_fd_wanted wanted = { .token = take->token };
 	struct segment *ends[2];
 	struct peer *owner;
-	int r;
+	int r = dispatch_need_request(&take->header, "FD_TAKE", refusal);
 
+	if (r)
+		return r;
 	if (!endpoint || !endpoint->ready || !has_match_with(peer->node, endpoint))
 		return refuse(refusal, -ENOENT, "endpoint %llu is gone, or not connected with this node", (unsigned long long)take->endpoint);
 	owner = endpoint->node->peer;

@@ -184,6 +184,24 @@ START_TEST(out_of_order)
 END_TEST
 
 /* Names of things that are not the client's, or not at all. */
+/* A request without a number has no answer that could be told from others. */
+START_TEST(requests_without_a_number)
+{
+	static const uint16_t types[] = { WIRE_ENDPOINT_OPEN, WIRE_SEND, WIRE_WATCH_OPEN, WIRE_SEGMENT_GROW, WIRE_SEGMENT_LOOK, WIRE_FD_TAKE };
+	union wire_message message;
+
+	start(_i);
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		memset(&message, 0, sizeof(message));
+		wire_init(&message.header, (enum wire_type)types[i], 0);
+		node_join(&node, &router, "n");
+		expect_violation(node.fd, &message, message.header.size, -EPROTO);
+		node_drop(&node);
+	}
+	stop();
+}
+END_TEST
+
 START_TEST(wrong_ids)
 {
 	struct test_endpoint mine, theirs;
@@ -543,6 +561,7 @@ int main(void)
 	tcase_add_loop_test(wire, bad_headers, 0, N_LOOPS);
 	tcase_add_loop_test(wire, out_of_order, 0, N_LOOPS);
 	tcase_add_loop_test(wire, random_messages, 0, N_LOOPS);
+	tcase_add_loop_test(ids, requests_without_a_number, 0, N_LOOPS);
 	tcase_add_loop_test(ids, wrong_ids, 0, N_LOOPS);
 	tcase_add_loop_test(ids, guessed_segment, 0, N_LOOPS);
 	tcase_add_loop_test(descriptors, unexpected_descriptors, 0, N_LOOPS);
