@@ -35,7 +35,7 @@ mkdir "$dir/c"
 for page in "$man"/*.[1-8]; do
 	case $page in *-cxx.7) continue ;; esac
 	awk -v to="$dir/c/$(basename "$page" | tr . _)" '
-		/^\.Sh / { on = $2 == "EXAMPLES" }
+		/^\.Sh / { on = $2 == "EXAMPLES"; n = 0 }
 		/^\.Ed/ && text ~ /#include/ { printf "%s", text >(to "-" n ".c") }
 		/^\.Ed/ { block = 0 }
 		on && block { gsub(/\\e/, "\\"); gsub(/\\&/, ""); text = text $0 "\n" }
