@@ -33,6 +33,7 @@ dist_man_MANS += \
 	man/libzcp.7 \
 	man/zcp-cxx.7 \
 	man/zcp-protocol.7 \
+	man/zcp-python.7 \
 	man/zcp.7 \
 	man/zcp_client_open.3 \
 	man/zcp_last_error.3 \

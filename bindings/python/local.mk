@@ -24,20 +24,25 @@ python_modules = \
 	bindings/python/zcp/watch.py \
 	bindings/python/zcp/py.typed
 
+python_examples = \
+	bindings/python/examples/calculator_async.py \
+	bindings/python/examples/frames.py \
+	bindings/python/examples/hello_pub.py \
+	bindings/python/examples/hello_sub.py
+
 python_abi = bindings/python/zcp/_abi.py
 
 EXTRA_DIST += \
 	$(python_modules) \
-	bindings/python/examples/calculator_async.py \
-	bindings/python/examples/frames.py \
-	bindings/python/examples/hello_pub.py \
-	bindings/python/examples/hello_sub.py \
+	$(python_examples) \
 	bindings/python/make-abi
 
 if HAVE_PYTHON
 pythonpackagedir = $(pythondir)/zcp
 pythonpackage_DATA = $(python_modules)
 nodist_pythonpackage_DATA = $(python_abi)
+pythonexamplesdir = $(docdir)/python-examples
+pythonexamples_DATA = $(python_examples)
 noinst_DATA += bindings/python/whole
 CLEANFILES += $(python_abi)
 
@@ -55,6 +60,7 @@ bindings/python/whole: $(python_abi) $(python_modules) Makefile
 # What Python has compiled meanwhile is nobody else's.
 UNINSTALL_HOOKS += uninstall-python
 uninstall-python:
+	rmdir '$(DESTDIR)$(pythonexamplesdir)' 2>/dev/null; \
 	cd '$(DESTDIR)$(pythonpackagedir)' 2>/dev/null || exit 0; \
 	for module in $(python_modules) $(python_abi); do \
 		name=`basename $$module .py`; rm -f __pycache__/$$name.cpython-*.pyc; \

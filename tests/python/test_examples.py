@@ -3,10 +3,16 @@
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
 import unittest
+
+try:
+    import numpy
+except ImportError:
+    numpy = None
 
 from support import DEADLINE, RouterCase
 
@@ -40,10 +46,30 @@ class Examples(RouterCase):
         self.output(self.start("hello_pub.py"))
         self.assertEqual(self.output(receiver), ["".join(f"hello number {i}" for i in range(10))])
 
+    def pages(self):
+        """The Python in the manual and in README.md, a program each."""
+        page = (EXAMPLES / "../../../man/zcp-python.7").read_text(encoding="utf-8")
+        programs = [block.replace("\\e", "\\") for block in re.findall(r"^\.Bd -literal\n(.*?)^\.Ed", page, re.M | re.S)]
+        readme = (EXAMPLES / "../../../README.md").read_text(encoding="utf-8")
+        return programs, re.findall(r"^```python\n(.*?)^```", readme, re.M | re.S)
+
+    def test_the_manual(self):
+        manual, readme = self.pages()
+        self.assertEqual((len(manual), len(readme)), (4, 1))
+        for program in manual[2:]:      # functions, which want a node
+            code = compile(program, "zcp-python.7", "exec")
+            if numpy or "numpy" not in program:
+                exec(code, {})
+        publish, receive = manual[:2]
+        for program, count in ((receive, 1), (readme[0], 1)):
+            receiver = self.start(sys.executable, "-u", "-c", program)
+            self.output(self.start(sys.executable, "-c", publish))
+            self.assertEqual([receiver.stdout.readline() for _ in range(count)], ["hello, world\n"])
+            receiver.kill()
+            receiver.wait()
+
     def test_frames(self):
-        try:
-            import numpy    # noqa: F401
-        except ImportError:
+        if numpy is None:
             self.skipTest("no NumPy")
         viewer = self.start("frames.py", "show")
         self.output(self.start("frames.py", "send"))
