@@ -14,7 +14,10 @@ import unittest
 
 import zcp
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+# What is started in the background of a shell ignores it, and so would children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 DEADLINE = 30
 """Seconds after which a condition is held to be never fulfilled."""
 

@@ -4,6 +4,7 @@
 import array
 import errno
 import gc
+import itertools
 import os
 import select
 import signal
@@ -270,6 +271,28 @@ class Ends(RouterCase):
             gc.collect()
         self.assertEqual([warning.category for warning in caught], [ResourceWarning])
         self.assertEqual(descriptors(), before)
+
+    def test_in_a_cycle(self):
+        """The garbage collector ends them in any order, and weak references do not help it."""
+        for order, with_messages in itertools.product(range(4), (False, True)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                node = zcp.Node("test")
+                publisher, subscriber, waitset = zcp.Publisher(node, TOPIC, payload_max=SIZE), zcp.Subscriber(node, TOPIC), zcp.WaitSet()
+                waitset.add(subscriber)
+                publisher.wait(1, 30)
+                publisher.send(bytes(SIZE))
+                sample, loan = subscriber.take(30), publisher.loan(SIZE)
+                things = [node, publisher, subscriber, waitset]
+                if with_messages:
+                    things += [sample, loan, sample.data[:5], loan.data[:5]]
+                things = things[order:] + things[:order]
+                things.append(things)
+                for thing in (node, publisher, subscriber, waitset):
+                    thing.things = things
+                del node, publisher, subscriber, waitset, sample, loan, thing, things
+                gc.collect()
+            self.assertEqual((descriptors(), segments()), self._before)
 
     def test_many_handles_leave_nothing(self):
         with zcp.Node("test") as node:

@@ -186,21 +186,28 @@ class Handle:
         if self._inherited:
             # the parent's, and who had the lock there is not here; this closes descriptors that were inherited
             c, self._c = self._c, None
-            self._free(c)
+            if self._there:
+                self._free(c)
             return
         try:
             self._enter()
         except OSError:
             return
         try:
-            if self._waitset is not None:
+            if self._waitset is not None and self._there:
                 self._waitset._forget(self)
             if self._sleepers is not None:
                 self._sleepers.end()
             c, self._c = self._c, None
-            self._free(c)
+            if self._there:
+                self._free(c)
         finally:
             self._leave()
+
+    @property
+    def _there(self) -> bool:
+        """Whether the library still has what it refers to, until it is closed."""
+        return True
 
     def _free(self, c: Any) -> None:
         getattr(lib, self._close_function)(c)
@@ -246,6 +253,12 @@ class Endpoint(Handle):
 
     def _warn(self) -> None:
         pass
+
+    @property
+    def _there(self) -> bool:
+        # The garbage collector may end a node before its endpoints, and it has cleared the weak references by which that would
+        # have closed them; the library then did. Whoever else closes a node, closes them first.
+        return self._node._c is not None
 
     @property
     def node(self) -> Any:

@@ -84,6 +84,6 @@ class Borrowed:
 
 def _end(owner: Any, state: List[bool], discard: Callable[[Any], Any], pointer: Any, keep: Any) -> None:
     # a closed endpoint has ended its loans; the node keeps their memory
-    if state[0] and owner._c is not None:
+    if state[0] and owner._c is not None and owner._there:
         discard(pointer)
     owner.node._loan_ends()
