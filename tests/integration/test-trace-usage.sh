@@ -172,13 +172,13 @@ traffic() {
 # tracer NAME ARGUMENT...: started, and ready
 tracer() {
 	background "$1" "$trace" "$@"
-	wait_for 60 grep -q '^zcp-trace: probes in' "$dir/$1.err" || fail "zcp-trace $*: not ready: $(cat "$dir/$1.err")"
+	wait_for 120 grep -q '^zcp-trace: probes in' "$dir/$1.err" || fail "zcp-trace $*: not ready: $(cat "$dir/$1.err")"
 }
 
 # over NAME PID PATTERN...: it has ended well, and each pattern is in what it printed
 over() {
 	name=$1
-	ends 30 "$2"
+	ends 120 "$2"		# it detaches one place after the other
 	[ $status -eq 0 ] || fail "zcp-trace $name ended with $status: $(cat "$dir/$name.err")"
 	shift 2
 	for pattern; do
@@ -202,7 +202,7 @@ exits=$pid
 grep -q "process $stranger has not joined this router; waiting" "$dir/exits.err" || fail "a stranger is not named: $(cat "$dir/exits.err")"
 tracer events -k publish,take,wait_begin,join
 events=$pid
-wait_for 60 grep -q '^zcp-trace: probes in' "$dir/pipe.err" || fail "the first of them is not ready: $(cat "$dir/pipe.err")"
+wait_for 120 grep -q '^zcp-trace: probes in' "$dir/pipe.err" || fail "the first of them is not ready: $(cat "$dir/pipe.err")"
 traffic
 wait_for 20 grep -q publish "$dir/pipe.out" || fail "nothing came out of the pipe"
 kill -INT $latency $events
@@ -219,7 +219,7 @@ over events $events "^[0-9:.]*  *zcp pub\[[0-9]*\]  *publish  *$topic  *#19  *5 
 
 # a closed pipe is noticed by the next write, and is no failure
 traffic
-wait_for 30 test -s "$dir/pipe.status" || fail "it goes on without a reader"
+wait_for 120 test -s "$dir/pipe.status" || fail "it goes on without a reader"
 [ "$(cat "$dir/pipe.status")" = 0 ] || fail "a closed pipe: status $(cat "$dir/pipe.status"): $(cat "$dir/pipe.err")"
 
 # a time that is over, and a standard output that is closed

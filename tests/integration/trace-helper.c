@@ -120,10 +120,9 @@ json_t *trace_lines(void)
 	return trace_lines_at_end();
 }
 
-json_t *trace_lines_at_end(void)
+void trace_each_at_end(void (*see)(void *context, json_t *line), void *context)
 {
 	char *text, *line, *rest;
-	json_t *array = json_array();
 
 	ck_assert_int_eq(trace_status(), 0);
 	text = rest = file_contents(trace_out);
@@ -133,11 +132,24 @@ json_t *trace_lines_at_end(void)
 
 		ck_assert_msg(object || !*line, "'%s' is no JSON: %s", line, error.text);
 		if (object)
-			json_array_append_new(array, object);
+			see(context, object);
+		json_decref(object);
 	}
 	free(text);
 	unlink(trace_out);
 	unlink(trace_err);
+}
+
+static void append(void *array, json_t *line)
+{
+	json_array_append(array, line);
+}
+
+json_t *trace_lines_at_end(void)
+{
+	json_t *array = json_array();
+
+	trace_each_at_end(append, array);
 	return array;
 }
 

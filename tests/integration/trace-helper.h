@@ -54,6 +54,9 @@ pid_t trace_pid(void);
 json_t *trace_lines(void);
 json_t *trace_lines_at_end(void);
 
+/* The same, one after the other, of so many that they are not to be held all at once. */
+void trace_each_at_end(void (*see)(void *context, json_t *line), void *context);
+
 /* Whether the file contains @part; all of it. */
 bool file_says(const char *path, const char *part);
 char *file_contents(const char *path);
