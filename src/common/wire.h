@@ -146,7 +146,7 @@ enum wire_type {
 	WIRE_WRITER_GONE = 37,
 	WIRE_LANE_GONE = 38,
 	WIRE_MATCH_REFUSED = 39,	/* a pair that should have met cannot: text says why; no further consequence */
-	WIRE_ERROR = 40,		/* answers `request`; after a protocol violation (request 0) the router closes the socket */
+	WIRE_ERROR = 40,		/* answers `request`; after a protocol violation the router closes the socket. request 0: of no message */
 	WIRE_ENDPOINT_RESUMED = 41,
 	WIRE_WATCHING = 42,		/* the watch is open, and all WATCH_EVENTs about what existed before are sent */
 	WIRE_WATCH_EVENT = 43,

@@ -39,7 +39,7 @@ for page in "$man"/*.[1-8]; do
 		/^\.Ed/ && text ~ /#include/ { printf "%s", text >(to "-" n ".c") }
 		/^\.Ed/ { block = 0 }
 		on && block { gsub(/\\e/, "\\"); gsub(/\\&/, ""); text = text $0 "\n" }
-		/^\.Bd -literal/ { block = 1; text = ""; n++ }
+		on && /^\.Bd -literal/ { block = 1; text = ""; n++ }
 	' "$page"
 done
 awk -v to="$dir/c/README" '/^```/ { block = 0 } block { print >(to "-" n ".c") } /^```c$/ { block = 1; n++ }' "${top_srcdir:-.}/README.md"
