@@ -142,6 +142,19 @@ class Samples(RouterCase):
         thread.join(30)
         self.assertEqual(received, list(range(300)))
 
+    def test_iteration_holds_nothing(self):
+        with zcp.Subscriber(self.here, TOPIC, max_held=1) as subscriber:
+            self.publisher.wait(2, 30)
+            self.publish(3)
+            seen = []
+            for sample in subscriber:
+                seen.append(sample.data[0])
+                if len(seen) == 3:
+                    break
+                del sample      # else ENOBUFS
+            self.assertEqual(seen, [0, 1, 2])
+            del sample
+
     def test_in_a_cycle(self):
         self.publish()
         knot = [self.subscriber.take(30)]

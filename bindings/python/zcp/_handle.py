@@ -23,7 +23,7 @@ import select
 import threading
 import time
 import warnings
-from typing import Any, Callable, Deque, Optional, Tuple
+from typing import Any, Callable, Deque, Optional, Tuple, TypeVar
 
 from ._ffi import ffi, lib, nanoseconds
 from .errors import error, failure
@@ -40,6 +40,8 @@ def _count_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_count_fork)
+
+H = TypeVar("H", bound="Handle")
 
 
 class Handle:
@@ -212,7 +214,7 @@ class Handle:
     def _free(self, c: Any) -> None:
         getattr(lib, self._close_function)(c)
 
-    def __enter__(self) -> Any:
+    def __enter__(self: H) -> H:
         return self
 
     def __exit__(self, *exception: Any) -> None:

@@ -8,10 +8,12 @@ is discarded when the last of them goes; and its node is not closed before, sinc
 from __future__ import annotations
 
 import errno
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple, TypeVar
 
 from ._memory import Memory
 from .errors import Error, check, error
+
+B = TypeVar("B", bound="Borrowed")
 
 
 class Borrowed:
@@ -75,7 +77,7 @@ class Borrowed:
     def __len__(self) -> int:
         return len(self.data)
 
-    def __enter__(self) -> Any:
+    def __enter__(self: B) -> B:
         return self
 
     def __exit__(self, *exception: Any) -> None:

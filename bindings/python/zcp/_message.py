@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from ._memory import Memory
+
+M = TypeVar("M", bound="Message")
 
 
 class Message:
@@ -48,7 +50,7 @@ class Message:
     def __bytes__(self) -> bytes:
         return self.copy()
 
-    def __enter__(self) -> Any:
+    def __enter__(self: M) -> M:
         return self
 
     def __exit__(self, *exception: Any) -> None:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Iterable, NamedTuple, Optional
+from dataclasses import dataclass
+from typing import Iterable, Optional
 
 from ._ffi import ffi, lib
 from ._handle import Endpoint, Identified
@@ -13,11 +14,13 @@ from .names import TopicLike, c_topic, options_of
 from .node import Node
 
 
-class Event(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Event:
     """What has happened since it was taken last."""
 
     id: int
     count: int
+    """how often, by whichever notifiers"""
 
 
 class Notifier(Identified, Endpoint):
