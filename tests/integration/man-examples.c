@@ -6,7 +6,9 @@
  * noticed, and runs each case by its name. Where an example needs somebody at the other end, that is either here too, in the same
  * process, or the zcp tool, started by the script. A case that fails says where and ends with 1.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,6 +265,61 @@ static void case_poll_messages(void)
 	poll_messages(subscribe(join("poll"), &lines), print_one);
 }
 
+/* ---- libzcp(7), "Descriptors" ------------------------------------------------------------------------------------ */
+
+static int open_descriptors(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	int n = 0;
+
+	NEED(directory != NULL);
+	while (readdir(directory))
+		n++;
+	closedir(directory);
+	return n - 3;		/* without ".", ".." and its own */
+}
+
+/* So many more than before: a moment later, since the node's thread may still be about to close some that it got with a message. */
+static void takes_descriptors(int n)
+{
+	static int before;
+	int now;
+
+	for (int tries = 0; (now = open_descriptors()) - before != n && before && tries < 1000; tries++)
+		poll(NULL, 0, 10);
+	printf("%d\n", before ? now - before : 0);
+	before = now;
+}
+
+/* Endpoints of two nodes, since one would be connected with itself. */
+static void case_descriptors(void)
+{
+	const struct zcp_node_options options = { .sz = sizeof(options), .no_thread = true };
+	const struct zcp_topic alone = { "man", "examples", "alone" };
+	zcp_publisher *publisher;
+	zcp_node *node, *other;
+	zcp_waitset *waitset;
+	zcp_watch *watch;
+
+	takes_descriptors(0);
+	node = join("descriptors");
+	takes_descriptors(3);
+	NEED(zcp_node_open(&other, "other", &options) == 0);
+	takes_descriptors(5);
+	NEED(zcp_publisher_open(&publisher, node, &alone, NULL) == 0);
+	takes_descriptors(2);
+	/* another endpoint, and each of the two has a peer */
+	subscribe(other, &alone);
+	NEED(zcp_publisher_wait(publisher, 1, 10 * SECOND) == 1);
+	takes_descriptors(4);
+	NEED(zcp_watch_open(&watch, node, NULL, NULL) == 0);
+	takes_descriptors(1);
+	NEED(zcp_waitset_open(&waitset, NULL) == 0);
+	takes_descriptors(2);
+	NEED(zcp_waitset_add_timer(waitset, SECOND, 0, NULL) > 0);
+	takes_descriptors(1);
+}
+
 /* ------------------------------------------------------------------------------------------------------------------ */
 
 #define CASE(name) { #name, case_##name }
@@ -285,6 +342,7 @@ static const struct {
 	CASE(open_view),
 	CASE(print_messages),
 	CASE(poll_messages),
+	CASE(descriptors),
 };
 
 /* The script reads what it prints while it runs. */

@@ -198,6 +198,14 @@ for name in print_messages poll_messages; do
 	over "$printing"
 done
 
+# what libzcp(7) says that things take
+grep -q '^A node takes three descriptors, or five if it has no thread\.$' "$man/libzcp.7" || fail "libzcp(7) says something else of nodes"
+grep -q '^An endpoint takes two, and one for each peer .*; a watch one; a wait set two, and one for each of its timers\.$' "$man/libzcp.7" ||
+	fail "libzcp(7) says something else of endpoints"
+run 0 "$dir/man-examples" descriptors
+[ "$(tr '\n' ' ' <"$dir/out")" = "0 3 5 2 4 1 2 1 " ] ||
+	fail "descriptors: $(cat "$dir/out")"
+
 for name in $programs; do
 	fail "nobody runs the example $name"
 done

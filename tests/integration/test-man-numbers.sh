@@ -143,6 +143,15 @@ define listener_max_notifiers src/lib/listener.c DEFAULT_MAX_NOTIFIERS
 define watch_queue src/lib/watch.c QUEUE_DEFAULT
 define watch_queue_most src/lib/watch.c QUEUE_MAX
 define alignment src/lib/options.c ALIGNMENT_MAX
+define queue_messages src/router/peer.h PEER_QUEUE_MESSAGES
+define node_watches src/router/watch.c WATCHES_PER_NODE
+define user_watches src/router/watch.c WATCHES_PER_UID
+define looks src/router/look.c LOOKS_QUEUED_MAX
+define joining_ns src/router/router.h ROUTER_HELLO_PATIENCE_NS
+define claims_ns src/router/claim.h CLAIM_PATIENCE_NS
+define returning_ns src/router/claim.c RETURN_PATIENCE_NS
+define backoff_first_ns src/lib/rejoin.h BACKOFF_FIRST_NS
+define backoff_last_ns src/lib/rejoin.c BACKOFF_LAST_NS
 define timeout_ns src/lib/control.h CONTROL_TIMEOUT_NS
 define heartbeat_ms src/lib/node.h NODE_HEARTBEAT_MS
 define patience_ms src/router/options.h DEFAULT_TIMEOUT_MS
@@ -206,7 +215,12 @@ says zcp_node_open "$(item zcp_node_open socket_path)" 'at most #' socket_path
 says zcp_node_open "$(item zcp_node_open no_thread)" 'every # ms' heartbeat_ms
 says zcp_node_open "$(cat "$man/zcp_node_open.3")" '1 to # bytes' name
 echo "timeout_s $(($(code timeout_ns) / 1000000000))
-patience_s $(($(code patience_ms) / 1000))" >>"$dir/code"
+patience_s $(($(code patience_ms) / 1000))
+joining_s $(($(code joining_ns) / 1000000000))
+claims_s $(($(code claims_ns) / 1000000000))
+returning_s $(($(code returning_ns) / 1000000000))
+backoff_first_ms $(($(code backoff_first_ns) / 1000000))
+backoff_last_s $(($(code backoff_last_ns) / 1000000000))" >>"$dir/code"
 for page in zcp_node_open $publisher $subscriber; do
 	says "$page" "$(cat "$man/$page.3")" 'answered, # s' timeout_s
 done
@@ -234,6 +248,23 @@ says zcp.7 "$overview" 'max_event_id Ta #' largest_event_id
 says zcp.7 "$overview" 'max_pending Ta #' pending
 says zcp.7 "$overview" 'Held requests of a server, max_held Ta #' held
 says zcp.7 "$overview" 'Held responses of a client, max_held Ta #' held
+
+programming=$(cat "$man/libzcp.7")
+says libzcp.7 "$programming" 'touched every # ms' heartbeat_ms
+says libzcp.7 "$programming" 'after # s$' patience_s
+says libzcp.7 "$programming" 'The router, # s at most' timeout_s
+says libzcp.7 "$programming" 'says, # unless it was opened with more' default_max_held
+protocol=$(cat "$man/zcp-protocol.7")
+says zcp-protocol.7 "$protocol" 'not joined # s after it connected' joining_s
+says zcp-protocol.7 "$protocol" 'handed everything over after # s' returning_s
+says zcp-protocol.7 "$protocol" 'when # messages, or 1 MiB of them, wait' queue_messages
+says zcp-protocol.7 "$protocol" 'A node may have # watches' node_watches
+says zcp-protocol.7 "$protocol" 'watches, a user #' user_watches
+says zcp-protocol.7 "$protocol" '# messages wait for this node' looks
+says zcp-protocol.7 "$protocol" 'process lives, or # s if that' claims_s
+says zcp-protocol.7 "$protocol" 'tries again after # ms' backoff_first_ms
+says zcp-protocol.7 "$protocol" 'ever later up to # s' backoff_last_s
+says zcp.7 "$overview" 'after # ms, then ever later, up to' backoff_first_ms
 
 # What the header itself says.
 option() { # MEMBER: its comments, of both option structs

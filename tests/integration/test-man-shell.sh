@@ -8,7 +8,7 @@
 . "${top_srcdir:-.}/tests/integration/tool.sh"
 
 groups=
-trap 'for group in $groups; do kill -KILL -- "-$group" 2>/dev/null; done; tool_cleanup' EXIT
+trap 'for group in $groups; do kill -KILL "-$group" 2>/dev/null; done; tool_cleanup' EXIT
 
 command -v jq >/dev/null || skip "no jq (Debian: apt-get install jq)"
 trace=${ZCP_TRACE_BIN:-${top_builddir:-.}/zcp-trace}
@@ -106,7 +106,7 @@ over() { # PID
 	ends 20 "$1"
 }
 over_all() { # PID, of a pipeline
-	kill -TERM -- "-$1"
+	kill -TERM "-$1"
 	ends 20 "$1"
 }
 named() { # NAME N: so many nodes are called that
