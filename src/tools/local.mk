@@ -123,6 +123,8 @@ zcp_trace_SOURCES = \
 	src/tools/trace-latency.c \
 	src/tools/trace-names.c \
 	src/tools/trace-names.h \
+	src/tools/trace-output.c \
+	src/tools/trace-run.c \
 	src/tools/trace-top.c \
 	src/tools/trace-wakeups.c \
 	src/tools/trace.c \

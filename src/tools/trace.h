@@ -2,7 +2,7 @@
 /*
  * trace.h - what the sub-commands of zcp-trace share: options, the loop, records and figures, output
  *
- * A sub-command is a struct trace_command. trace_main() parses the options (the same for all), joins the router, and calls
+ * A sub-command is a struct trace_command. main() parses the options (the same for all); trace_run() joins the router, and calls
  *
  *	load()		open and load the BPF object; say with trace_probe() which program belongs to which probe
  *	record()	for each record in the object's ring buffer, if it has one
@@ -79,6 +79,11 @@ bool trace_parse_kinds(const char *list, uint64_t *kinds);
 
 /* Of @kinds (0: all) those that a pattern of topics leaves: what is about no endpoint is about no topic. */
 uint64_t trace_kinds_left(uint64_t kinds, const struct wire_topic *topic);
+
+/* ---- for main() ---- */
+
+/* All of a sub-command, with its options set: load, attach, loop, last report, unload. 0, or -1 after the complaint. */
+int trace_run(struct trace *trace);
 
 /* ---- for load() ---- */
 
