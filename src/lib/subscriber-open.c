@@ -107,6 +107,17 @@ static int check_refusal(struct zcp_subscriber *s)
 	return r;
 }
 
+/* Here the lock may be waited for. Messages do not wait for it, and go on with what is read here while the node's thread has it. */
+static void read_first_calibration(struct zcp_subscriber *s)
+{
+	struct zcp_node *node = s->endpoint.node;
+
+	pthread_mutex_lock(&node->lock);
+	if (node->directory_memory)
+		(void)directory_read_calibration(node->directory.header, &s->calibration);
+	pthread_mutex_unlock(&node->lock);
+}
+
 int subscriber_open(struct zcp_subscriber *s, struct wire_endpoint_open *message, uint32_t *n_pending)
 {
 	struct request request = REQUEST_INIT;
@@ -121,6 +132,8 @@ int subscriber_open(struct zcp_subscriber *s, struct wire_endpoint_open *message
 	/* a server that one client does not fit is open all the same */
 	if (r == 0 && (!s->hooks || s->hooks->counters))
 		r = check_refusal(s);
+	if (r == 0)
+		read_first_calibration(s);
 	if (r < 0 && subscriber_close(s))
 		subscriber_leave(s);
 	return r;

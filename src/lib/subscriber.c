@@ -37,10 +37,10 @@ static __attribute__((noinline, cold)) void calibrate(struct zcp_subscriber *s)
 {
 	struct clock_calibration *c = &s->calibration;
 
-	s->calibrated = clock_ticks();
-	/* an error leaves the one we have in place */
+	/* what cannot be read leaves the one we have in place, and is tried again with the next message */
 	if (!node_read_calibration(s->endpoint.node, c) || !c->mult)
 		return;
+	s->calibrated = clock_ticks();
 	s->calibrated_for = (uint64_t)(((unsigned __int128)1000000000 << c->shift) / c->mult);
 }
 
@@ -49,8 +49,12 @@ static inline uint64_t timestamp_ns(struct zcp_subscriber *s, const struct chann
 {
 	if (!reader->ticks)
 		return raw;
-	if (unlikely((int64_t)(raw - s->calibrated) > (int64_t)s->calibrated_for))
+	if (unlikely((int64_t)(raw - s->calibrated) > (int64_t)s->calibrated_for)) {
 		calibrate(s);
+		/* no router has told us yet: better no time than one that is not ns */
+		if (!s->calibration.mult)
+			return 0;
+	}
 	return clock_ticks_to_ns(&s->calibration, raw);
 }
 

@@ -5,6 +5,8 @@
  */
 #include "lib-helper.h"
 
+#include "lib/node.h"
+
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -47,6 +49,36 @@ START_TEST(all_sizes)
 		zcp_sample_release(&sample);
 		ck_assert_ptr_null(sample.data);
 	}
+	zcp_node_close(n);
+	lib_router_stop(SIGTERM);
+}
+END_TEST
+
+/* The first message of a subscriber has its time, also while the node's thread is busy with something else. */
+START_TEST(first_timestamp)
+{
+	struct zcp_sample sample;
+	zcp_subscriber *s;
+	zcp_publisher *p;
+	zcp_node *n;
+	int64_t before;
+	int r;
+
+	lib_router_start();
+	n = lib_node("n");
+	s = lib_subscriber(n, NULL);
+	p = lib_publisher(n, NULL);
+	ok(zcp_publisher_wait(p, 1, 5 * SECOND));
+	fails(zcp_subscriber_take(s, &sample), -EAGAIN, "");
+	before = now_ns();
+	ok(lib_send(p, 1, 8));
+	pthread_mutex_lock(&n->lock);
+	r = zcp_subscriber_take(s, &sample);
+	pthread_mutex_unlock(&n->lock);
+	ok(r);
+	ck_assert_int_ge((int64_t)sample.timestamp_ns, before - 100000);
+	ck_assert_int_le((int64_t)sample.timestamp_ns, now_ns() + 100000);
+	zcp_sample_release(&sample);
 	zcp_node_close(n);
 	lib_router_stop(SIGTERM);
 }
@@ -711,6 +743,7 @@ static Suite *suite(void)
 
 	t = add_test_case(s, "arrival", 60);
 	tcase_add_loop_test(t, all_sizes, 0, N_SIZES);
+	tcase_add_test(t, first_timestamp);
 	tcase_add_test(t, first_sample_without_wait);
 	tcase_add_loop_test(t, history_of_idle_publisher, 0, N_SIZES);
 	tcase_add_test(t, two_publishers_take_turns);
