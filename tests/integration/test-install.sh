@@ -156,7 +156,8 @@ fi
 installing uninstall
 left=$(find "$root" ! -type d)
 [ -z "$left" ] || fail "uninstalling leaves: $left"
-left=$(find "$root" -mindepth 1 -type d -name '*zcp*')
+# below the prefix, which may have any name itself
+left=$(find "$(dirname "$bin")" -mindepth 1 -type d -name '*zcp*')
 [ -z "$left" ] || fail "uninstalling leaves directories: $left"
 [ -z "${ZCP_TEST_PREFIX:-}" ] || rm -rf "$root"
 
