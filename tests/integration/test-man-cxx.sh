@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The examples of zcp-cxx(7) compile with a user's flags and do what they say.
+# The examples of zcp-cxx(7) and in README.md compile with a user's flags; those of the page do what they say.
 # shellcheck source=tests/integration/tool.sh
 . "${top_srcdir:-.}/tests/integration/tool.sh"
 
@@ -16,7 +16,8 @@ awk -v to="$dir/example" '
 	on && block { gsub(/\\e/, "\\"); gsub(/\\&/, ""); print >(to n ".cpp") }
 	on && /^\.Bd -literal/ { block = 1; n++ }
 ' "${top_srcdir:-.}/man/zcp-cxx.7"
-for n in 1 2; do
+awk -v to="$dir/exampleREADME.cpp" '/^```/ { block = 0 } block { print >to } /^```cpp$/ { block = 1 }' "${top_srcdir:-.}/README.md"
+for n in 1 2 README; do
 	# shellcheck disable=SC2086
 	${CXX:-c++} -std=c++17 -Wall -Wextra -Werror -pedantic ${SANITIZER_FLAGS:-} -I"${top_srcdir:-.}/include" -o "$dir/example$n" \
 		"$dir/example$n.cpp" "$library" -pthread -Wl,-rpath,"$(cd "${library%/*}" && pwd)" >"$dir/cxx" 2>&1 ||
