@@ -26,13 +26,10 @@
 #include <sys/sdt.h>
 
 /*
- * Five bytes in one instruction: since Linux 6.18 the kernel puts a call there instead of a breakpoint, so that a traced message costs
- * less than half (Source: arch/x86/kernel/uprobes.c, "optimized uprobes"). Octal text, as neither commas nor operands survive sys/sdt.h.
+ * The nop is the one byte that sys/sdt.h puts there, and has to stay so. In one of five bytes, Linux 6.18 puts a call to a page of its own
+ * (arch/x86/kernel/uprobes.c, "optimized uprobes"), which is quicker than a breakpoint; but a child of fork() inherits the call without
+ * that page, and dies of SIGSEGV at its first probe.
  */
-#ifdef __x86_64__
-#undef _SDT_NOP
-#define _SDT_NOP .ascii "\017\037\104\000\000"
-#endif
 
 #define PROBE_SEMAPHORE(provider, name) \
 	__attribute__((visibility("hidden"), section(".probes"))) volatile unsigned short provider##_##name##_semaphore

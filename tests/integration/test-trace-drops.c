@@ -159,6 +159,39 @@ START_TEST(events_of_another_topic)
 }
 END_TEST
 
+/* A traced process forks: what the kernel has put into its code must work in the child too, whose node is its own. */
+START_TEST(events_of_a_child)
+{
+	struct world w = world_begin(stay, NULL);
+	json_t *all;
+	int status;
+	pid_t child;
+
+	trace("events", "-k", "publish");
+	for (unsigned int i = 0; i < 100; i++)
+		ok(lib_send(w.publisher, i, 64));
+	child = fork();
+	ck_assert_ok(child);
+	if (child == 0) {
+		zcp_node *node = lib_node("child");
+		zcp_publisher *p = lib_publisher(node, NULL);
+
+		for (unsigned int i = 0; i < 10; i++)
+			ok(lib_send(p, i, 65));
+		zcp_node_close(node);
+		_exit(0);
+	}
+	ck_assert_within(waitpid(child, &status, WNOHANG) == child, DEADLINE_MS);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status 0x%x", status);
+	all = trace_lines();
+	ck_assert_int_eq(count_lines(all, "node_name", "writer", NULL), 100);
+	ck_assert_int_eq(count_lines(all, "node_name", "child", NULL), 10);
+	json_decref(all);
+	process_kill(w.reader);
+	world_end(&w);
+}
+END_TEST
+
 /* --- the suite ------------------------------------------------------------------------------------ */
 
 int main(void)
@@ -167,6 +200,6 @@ int main(void)
 
 	trace_skip();
 	add(suite, "drops", drops_of_a_stopped_reader, drops_of_a_blocked_reader, drops_of_a_busy_reader);
-	add(suite, "events", events_in_order, events_of_another_topic);
+	add(suite, "events", events_in_order, events_of_another_topic, events_of_a_child);
 	return run_suite(suite);
 }
