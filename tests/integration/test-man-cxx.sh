@@ -33,7 +33,7 @@ wait_for 10 endpoints server 1 || fail "the second example does not open: $(cat 
 run 0 "$dir/example1"
 grep -q '^1 subscribers$' "$dir/out" || fail "the first example: $(cat "$dir/out")"
 wait_for 10 grep -q '^at 1.5 -2$' "$dir/map.out" || fail "the second example: $(cat "$dir/map.out" "$dir/map.err")"
-[ "$(timeout 60 "$zcp" call --raw robot/1/where ? | od -An -t f8 | tr -s ' ')" = ' 1.5 -2' ] || fail "the second example does not answer"
+[ "$(timeout 60 "$zcp" call --raw robot/1/where '?' | od -An -t f8 | tr -s ' ')" = ' 1.5 -2' ] || fail "the second example does not answer"
 kill -TERM $map
 ends 15 $map
 
