@@ -50,7 +50,7 @@ include tests/bench/local.mk
 # Only cheap and self-contained checks: the exported symbols against the map, and the header on its own.
 dist_check_SCRIPTS += tests/abi-unchanged tests/exported-symbols tests/header-alone tests/probes-there
 TESTS += tests/abi-unchanged tests/exported-symbols tests/header-alone tests/probes-there
-EXTRA_DIST += abi/constants abi/libzcp-x86_64.abi
+EXTRA_DIST += abi/constants abi/libzcp-x86_64.abi tests/booted-packages
 
 # What the library is from now on compared with: for a release, or a change that is meant.
 abi-update: libzcp.la
@@ -72,7 +72,10 @@ check-code:
 # The archive on a fresh Debian. Needs root and debootstrap; says so without them.
 torture-chroot: dist
 	$(srcdir)/scripts/check-chroot $(CHROOT_OPTIONS) $(distdir).tar.xz || test $$? -eq 77
+# The packages where systemd runs.
+torture-boot: deb
+	$(srcdir)/scripts/check-chroot $(CHROOT_OPTIONS) --boot deb || test $$? -eq 77
 CHROOT_OPTIONS =
-torture: torture-chroot
+torture: torture-chroot torture-boot
 
-.PHONY: list-tests check-code check-tsan check-is-missing torture torture-chroot torture-crash torture-faults
+.PHONY: list-tests check-code check-tsan check-is-missing torture torture-boot torture-chroot torture-crash torture-faults
