@@ -68,7 +68,6 @@ list-tests:
 check-code:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS="`echo $(TESTS) | tr ' ' '\n' | grep -v '^tests/model/' | grep -v -e '$(EXCEPT)' | tr '\n' ' '`"
 
-.PHONY: abi-update list-tests check-code check-tsan check-is-missing torture torture-crash torture-faults
 # The archive on a fresh Debian. Needs root and debootstrap; says so without them.
 torture-chroot: dist
 	$(srcdir)/scripts/check-chroot $(CHROOT_OPTIONS) $(distdir).tar.xz || test $$? -eq 77
@@ -76,6 +75,9 @@ torture-chroot: dist
 torture-boot: deb
 	$(srcdir)/scripts/check-chroot $(CHROOT_OPTIONS) --boot deb || test $$? -eq 77
 CHROOT_OPTIONS =
-torture: torture-chroot torture-boot
+TORTURES += torture-chroot torture-boot
 
-.PHONY: list-tests check-code check-tsan check-is-missing torture torture-boot torture-chroot torture-crash torture-faults
+# What takes hours, or another system.
+torture: $(TORTURES)
+
+.PHONY: abi-update list-tests check-code check-tsan check-is-missing torture $(TORTURES)

@@ -19,4 +19,4 @@ tests_crash_test_router_crash_LDADD = libzcp_lib.la libzcp_channel.la libzcp_com
 
 torture-crash: $(crash_tests:=$(EXEEXT)) zcp-router$(EXEEXT)
 	for t in $(crash_tests); do ZCP_ROUTER_BIN='$(abs_top_builddir)/zcp-router' $$t --all || exit 1; done
-torture: torture-crash
+TORTURES += torture-crash

@@ -34,4 +34,4 @@ tests_faults_test_router_faults_LDADD = $(LIB_TEST_LDADD)
 
 torture-faults: $(fault_tests:=$(EXEEXT)) tests/faults/inject.la zcp-router$(EXEEXT)
 	for t in $(fault_tests); do ZCP_FAULTS=all ZCP_ROUTER_BIN='$(abs_top_builddir)/zcp-router' CK_TIMEOUT_MULTIPLIER=20 $$t || exit 1; done
-torture: torture-faults
+TORTURES += torture-faults

@@ -376,7 +376,8 @@ tests_integration_call_torture_SOURCES = tests/integration/call-torture.c
 tests_integration_call_torture_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_call_torture_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la
 
-torture: tests/integration/torture$(EXEEXT) tests/integration/call-torture$(EXEEXT) tests/integration/churn$(EXEEXT) zcp-router$(EXEEXT)
+TORTURES += torture-processes
+torture-processes: tests/integration/torture$(EXEEXT) tests/integration/call-torture$(EXEEXT) tests/integration/churn$(EXEEXT) zcp-router$(EXEEXT)
 	ZCP_ROUTER_BIN='$(abs_top_builddir)/zcp-router' tests/integration/call-torture$(EXEEXT) $(TORTURE_SECONDS)
 	ZCP_ROUTER_BIN='$(abs_top_builddir)/zcp-router' tests/integration/torture$(EXEEXT) $(TORTURE_SECONDS)
 	ZCP_ROUTER_BIN='$(abs_top_builddir)/zcp-router' tests/integration/churn$(EXEEXT) $(CHURN_PROCESSES)
