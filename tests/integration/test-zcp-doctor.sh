@@ -323,7 +323,7 @@ fi
 as_nobody() {
 	env -u ZCP_ROUTER XDG_RUNTIME_DIR="$nobody" setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all "$@"
 }
-if [ -n "$nobody" ] && as_nobody "$zcp" --version >/dev/null 2>&1; then
+if [ -n "$nobody" ] && as_nobody timeout 60 "$zcp" --version >/dev/null 2>&1; then
 	(ulimit -l 0 && as_nobody timeout 60 "$zcp" doctor) >"$dir/out" 2>"$dir/err"
 	status=$?
 	[ $status -eq 0 ] || fail "another user: exit status $status: $(cat "$dir/out" "$dir/err")"
