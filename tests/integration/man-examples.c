@@ -318,6 +318,10 @@ static void case_descriptors(void)
 	takes_descriptors(2);
 	NEED(zcp_waitset_add_timer(waitset, SECOND, 0, NULL) > 0);
 	takes_descriptors(1);
+	zcp_waitset_close(waitset);
+	zcp_watch_close(watch);
+	zcp_node_close(other);
+	zcp_node_close(node);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ */
