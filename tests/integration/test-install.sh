@@ -95,6 +95,25 @@ for page in $(grep -lr '^\.so ' "$pages"); do
 	[ -s "$pages/$to" ] || fail "${page##*/} leads to $to, which is not installed"
 done
 
+# ---- each file has a Debian package: what is in none keeps them from being made ----
+
+prefix=$(dirname "$bin")
+if [ "$lib" = "$prefix/lib" ]; then
+	# without where Debian has a directory more, or another one
+	# shellcheck disable=SC2016
+	sed 's/[[:space:]].*//; s|^${env:UNITS}|usr/lib/systemd/system|; s|^usr/lib/\*/|usr/lib/|' "$top_srcdir"/scripts/debian/*.install \
+		"$top_srcdir/scripts/debian/not-installed" >"$work/patterns"
+	find "$prefix" ! -type d | sed "s|^$prefix/|usr/|; s|^usr/lib/python3[^/]*/|usr/lib/python3/|" >"$work/files"
+	while read -r file; do
+		packaged=
+		while read -r pattern; do
+			# shellcheck disable=SC2254
+			case $file in $pattern | $pattern/*) packaged=yes ;; esac
+		done <"$work/patterns"
+		[ -n "$packaged" ] || fail "$file is in no scripts/debian/*.install"
+	done <"$work/files"
+fi
+
 # ---- a stranger's program, without our flags ----
 
 # Whatever the sanitizers want is the only thing that is added.
