@@ -127,6 +127,8 @@ zcp_trace_SOURCES = \
 	src/tools/trace-run.c \
 	src/tools/trace-top.c \
 	src/tools/trace-wakeups.c \
+	src/tools/trace-whose.c \
+	src/tools/trace-whose.h \
 	src/tools/trace.c \
 	src/tools/trace.h
 zcp_trace_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) -I$(top_builddir) -DLIBDIR='"$(libdir)"' $(JANSSON_CFLAGS) $(LIBBPF_CFLAGS)

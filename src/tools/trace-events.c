@@ -16,6 +16,7 @@
 #include "tools/text.h"
 #include "tools/tool.h"
 #include "tools/trace-kinds.h"
+#include "tools/trace-whose.h"
 #include "tools/trace.h"
 
 #pragma GCC diagnostic push
@@ -63,7 +64,7 @@ static uint64_t n_dropped(const struct trace *trace)
 static const struct name_endpoint *subject(struct trace *trace, const struct trace_event *event, const struct trace_kind *kind)
 {
 	for (unsigned int i = 0; i < kind->n_endpoints; i++) {
-		const struct name_endpoint *e = names_endpoint(trace->names, (uint64_t)event->args[i]);
+		const struct name_endpoint *e = names_endpoint_to_come(trace->names, (uint64_t)event->args[i]);
 
 		if (e && e->wanted)
 			return e;
@@ -71,6 +72,15 @@ static const struct name_endpoint *subject(struct trace *trace, const struct tra
 			names_ignore(trace->names, (uint64_t)event->args[i]);
 	}
 	return NULL;
+}
+
+/* What is about no endpoint of ours: may it be shown? */
+static bool is_ours(struct trace *trace, const struct trace_event *event, const struct trace_kind *kind)
+{
+	if (!kind->n_endpoints)
+		return whose_is_router(trace->names, &trace->strangers, event->pid);
+	/* a wait set sleeps for many: its wait is about no endpoint, and no topic */
+	return !event->args[0] && pattern_is_empty(&trace->options.topic) && whose_has_joined(trace->names, &trace->strangers, event->pid);
 }
 
 static const char *node_name(const struct trace *trace, const struct name_endpoint *endpoint, const struct trace_event *event)
@@ -207,8 +217,7 @@ static void record(struct trace *trace, const void *data, size_t bytes)
 		tell_dropped(trace, s->bss->n_told + (uint32_t)newly_dropped);
 	kind = &trace_kinds[event.event.kind];
 	endpoint = subject(trace, &event.event, kind);
-	/* a wait set sleeps for many: its wait is about no endpoint */
-	if (!endpoint && kind->n_endpoints && (event.event.args[0] || !pattern_is_empty(&trace->options.topic))) {
+	if (!endpoint && !is_ours(trace, &event.event, kind)) {
 		trace->n_foreign++;
 		return;
 	}

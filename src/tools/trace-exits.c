@@ -18,6 +18,7 @@
 #include "tools/interrupt.h"
 #include "tools/text.h"
 #include "tools/tool.h"
+#include "tools/trace-whose.h"
 #include "tools/trace.h"
 
 #pragma GCC diagnostic push
@@ -26,8 +27,6 @@
 #include "bpf/trace-exits.skel.h"
 #pragma GCC diagnostic pop
 
-#define NEWS_TRIES 20
-#define NEWS_NS 10000000
 
 static int load(struct trace *trace)
 {
@@ -66,15 +65,11 @@ static uint64_t n_dropped(const struct trace *trace)
 /* One that came and went at once: its name may be on its way. Of another router's nodes there will never be one. */
 static const struct name_node *find_node(struct trace *trace, const struct trace_retired *record)
 {
-	bool same_namespace, may_come = record->router == (unsigned int)names_router(trace->names, &same_namespace);
+	bool may_come = whose_is_router(trace->names, &trace->strangers, record->router);
 	const struct name_node *node = names_node(trace->names, record->node);
 
-	for (int i = 0; may_come && !node && i < NEWS_TRIES; i++) {
-		interrupt_poll(names_fd(trace->names), POLLIN, NEWS_NS);
-		if (names_update(trace->names) < 0)
-			break;
+	for (int i = 0; may_come && !node && names_await_news(trace->names, i); i++)
 		node = names_node(trace->names, record->node);
-	}
 	return node;
 }
 

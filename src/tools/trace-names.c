@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,11 +22,15 @@
 #include "common/fd.h"
 #include "common/pattern.h"
 #include "lib/node.h"
+#include "tools/interrupt.h"
 #include "tools/snapshot.h"
 #include "tools/tool.h"
 
 #define REMEMBER_NS (300 * 1000000000ull)
 #define ROW_TRIES 16
+#define NEWS_TRIES 20
+#define NEWS_NS 10000000
+#define IDS_AHEAD 1000u		/* endpoints that may have been opened since we heard of one */
 
 struct names {
 	zcp_node *node;
@@ -35,6 +40,7 @@ struct names {
 	struct name_node *nodes;
 	int map_fd;			/* -1: none */
 	bool pages;
+	uint64_t newest_endpoint;	/* the largest id */
 	int router_pid;
 	bool same_namespace;
 	uint64_t next_forget_ns;
@@ -123,6 +129,8 @@ static void add_endpoint(struct names *names, uint64_t id, uint64_t node, uint32
 	e->wanted = node != zcp_node_id(names->node) && pattern_matches_topic(&names->pattern, topic);
 	snprintf(e->topic, sizeof(e->topic), "%s/%s/%s", topic->service, topic->instance, topic->event);
 	HASH_ADD(hh, names->endpoints, id, sizeof(e->id), e);
+	if (id > names->newest_endpoint)
+		names->newest_endpoint = id;
 	tell_kernel(names, e);
 }
 
@@ -327,6 +335,24 @@ const struct name_endpoint *names_endpoint(struct names *names, uint64_t id)
 	return e;
 }
 
+const struct name_endpoint *names_endpoint_to_come(struct names *names, uint64_t id)
+{
+	const struct name_endpoint *e = names_endpoint(names, id);
+
+	/* a router's ids ascend one by one, from the microsecond in which it began: another router's are far away */
+	for (int i = 0; !e && id - names->newest_endpoint - 1 < IDS_AHEAD && names_await_news(names, i); i++)
+		e = names_endpoint(names, id);
+	return e;
+}
+
+bool names_await_news(struct names *names, int i)
+{
+	if (i >= NEWS_TRIES || interrupt_signal())
+		return false;
+	interrupt_poll(zcp_watch_fd(names->watch), POLLIN, NEWS_NS);
+	return names_update(names) >= 0;
+}
+
 const struct name_node *names_node(const struct names *names, uint64_t id)
 {
 	struct name_node *n = find_node(names, id);
@@ -355,6 +381,16 @@ int names_router(const struct names *names, bool *same_namespace)
 {
 	*same_namespace = names->same_namespace;
 	return names->router_pid;
+}
+
+void names_set_router(struct names *names, int pid)
+{
+	names->router_pid = pid;
+}
+
+const char *names_router_path(const struct names *names)
+{
+	return names->node->paths.used;
 }
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */

@@ -57,6 +57,12 @@ void names_set_map(struct names *names, int map_fd);
 /* What is known of @id, looking for news if that is nothing; NULL: not this router's. */
 const struct name_endpoint *names_endpoint(struct names *names, uint64_t id);
 
+/* The same, waiting a moment for who has just come: the probe is quicker than the router's news. */
+const struct name_endpoint *names_endpoint_to_come(struct names *names, uint64_t id);
+
+/* Wait a moment for news, for the @i-th time from 0. False: that was often enough. */
+bool names_await_news(struct names *names, int i);
+
 /* Of its node, or by the node's own id. NULL: unknown. */
 const struct name_node *names_node(const struct names *names, uint64_t id);
 
@@ -69,6 +75,12 @@ struct name_endpoint *names_endpoints(const struct names *names);
 
 /* The router's process, and whether the router and we see the same pids. */
 int names_router(const struct names *names, bool *same_namespace);
+
+/* It has been restarted, and is process @pid now. */
+void names_set_router(struct names *names, int pid);
+
+/* The path of its socket. */
+const char *names_router_path(const struct names *names);
 
 /* From now on map the heartbeat page of every node, as far as that is allowed. */
 void names_map_pages(struct names *names);

@@ -23,6 +23,7 @@
 #include "tools/interrupt.h"
 #include "tools/tool.h"
 #include "tools/trace-screen.h"
+#include "tools/trace-whose.h"
 #include "tools/trace.h"
 
 #define RECORDS_AT_ONCE 65536	/* then have a look at the clock and the signals */
@@ -263,20 +264,6 @@ static bool is_alone(const struct trace *trace)
 	return living <= 1;
 }
 
-/* Whether @pid is somebody who can hit a probe that we see. Where pids are other ones for the router: probably. */
-static bool has_joined(const struct trace *trace, uint32_t pid)
-{
-	const struct name_node *n;
-	bool same;
-
-	if (names_router(trace->names, &same) == (int)pid || !same)
-		return true;
-	for (n = names_nodes(trace->names); n; n = n->hh.next)
-		if (n->pid == pid && !n->gone_ns)
-			return true;
-	return false;
-}
-
 static int attach(struct trace *trace)
 {
 	const uint32_t pid = trace->options.pid;
@@ -289,7 +276,7 @@ static int attach(struct trace *trace)
 		return explain(r);
 	if (is_alone(trace))
 		fprintf(stderr, "zcp-trace: nobody uses libzcp yet; waiting\n");
-	else if (pid && !has_joined(trace, pid))
+	else if (pid && !whose_has_joined(trace->names, &trace->strangers, pid))
 		fprintf(stderr, "zcp-trace: process %" PRIu32 " has not joined this router; waiting ('zcp list' shows who has)\n", pid);
 	fprintf(stderr, "zcp-trace: probes in %d file%s; Ctrl-C ends\n", attacher_n_files(trace->attacher),
 		attacher_n_files(trace->attacher) == 1 ? "" : "s");
@@ -339,6 +326,7 @@ static void clean_up(struct trace *trace)
 	if (trace->names)
 		names_set_map(trace->names, -1);
 	trace->command->unload(trace);
+	whose_forget(&trace->strangers);
 	trace->names = names_close(trace->names);
 }
 

@@ -51,7 +51,8 @@ struct trace {
 	uint64_t end_ns;		/* 0: it is not over. What is in the ring buffer from before is shown yet */
 	uint64_t n_dropped;		/* until this report */
 	uint64_t n_records;		/* out of the ring buffer */
-	uint64_t n_foreign;		/* hits of other routers' endpoints that were left out */
+	uint64_t n_foreign;		/* hits of other routers, their endpoints and processes, that were left out */
+	struct whose_stranger *strangers;	/* other routers (trace-whose.h) */
 	bool stop;			/* nobody reads the output any more */
 	bool redraw;			/* the command draws on the terminal (trace-screen.h): nothing else may be printed meanwhile */
 	int screen_fd;			/* its size has changed */

@@ -203,7 +203,7 @@ void screen_expect_end(int expected)
 	struct termios after;
 	int status = 0;
 
-	ck_assert_within((screen_read(), waitpid(t.running.pid, &status, WNOHANG) == t.running.pid), DEADLINE_MS);
+	ck_assert_within((screen_read(), waitpid(t.running.pid, &status, WNOHANG) == t.running.pid), 3 * DEADLINE_MS);	/* it may have probes to detach */
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == expected, "status 0x%x:\n%s", status, screen_text());
 	ck_assert_ok(tcgetattr(t.keep, &after));
 	ck_assert_uint_eq(after.c_lflag, before.c_lflag);

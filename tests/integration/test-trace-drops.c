@@ -192,6 +192,61 @@ START_TEST(events_of_a_child)
 }
 END_TEST
 
+static void wait_in_a_set(void)
+{
+	const struct zcp_waitset_options options = { .sz = sizeof(options) };
+	zcp_waitset *waitset;
+	struct zcp_ready ready;
+
+	ok(zcp_waitset_open(&waitset, &options));
+	fails(zcp_waitset_wait(waitset, &ready, 1, 1000000), -ETIMEDOUT, "");
+	zcp_waitset_close(waitset);
+}
+
+static void come_wait_and_go(const char *name)
+{
+	zcp_node *node = lib_node(name);
+
+	wait_in_a_set();
+	zcp_node_close(node);
+}
+
+/* Another router runs the same program, and so do its clients: what is about no endpoint is theirs too. */
+START_TEST(events_of_another_router)
+{
+	struct stage *stage = stage_new();
+	struct world w;
+	json_t *all;
+	int status;
+	pid_t child = fork();
+
+	ck_assert_ok(child);
+	if (child == 0) {
+		lib_router_start();
+		stage_set(stage, READY, 1);
+		stage_wait(stage, GO, 1);
+		come_wait_and_go("theirs");
+		lib_router_stop(SIGTERM);
+		_exit(0);
+	}
+	stage_wait(stage, READY, 1);
+	w = world_begin(stay, NULL);
+	trace("events", "-k", "join,wait_begin");
+	stage_set(stage, GO, 1);
+	ck_assert_within(waitpid(child, &status, WNOHANG) == child, DEADLINE_MS);
+	ck_assert_int_eq(status, 0);
+	come_wait_and_go("ours");
+	all = trace_lines();
+	ck_assert_int_eq(count_lines(all, "type", "event", NULL), 2);
+	ck_assert_int_eq(count_lines(all, "name", "ours", NULL), 1);
+	ck_assert_int_eq(count_lines(all, "probe", "wait_begin", NULL), 1);
+	ck_assert_int_ge(number_of(json_array_get(all, json_array_size(all) - 1), "foreign"), 2);
+	json_decref(all);
+	process_kill(w.reader);
+	world_end(&w);
+}
+END_TEST
+
 /* --- the suite ------------------------------------------------------------------------------------ */
 
 int main(void)
@@ -200,6 +255,6 @@ int main(void)
 
 	trace_skip();
 	add(suite, "drops", drops_of_a_stopped_reader, drops_of_a_blocked_reader, drops_of_a_busy_reader);
-	add(suite, "events", events_in_order, events_of_another_topic, events_of_a_child);
+	add(suite, "events", events_in_order, events_of_another_topic, events_of_a_child, events_of_another_router);
 	return run_suite(suite);
 }

@@ -179,11 +179,6 @@ static int n_lines(const json_t *all)
 	return (int)json_array_size(all) - 1;
 }
 
-static int64_t foreign(const json_t *all)
-{
-	return sum(all, "summary", NULL, "foreign");
-}
-
 /* --- events --------------------------------------------------------------------------------------- */
 
 /* A wait that is about no topic. */
@@ -222,7 +217,6 @@ START_TEST(events_of_a_topic)
 
 	ck_assert_int_eq(n_lines(all), sent[X] + taken(&s, -1, X));
 	ck_assert_int_eq(count_lines(all, "topic", topic_names[X], NULL), n_lines(all));
-	ck_assert_int_eq(foreign(all), 0);
 	json_decref(all);
 	all = see(&s, "events", "-k", "take,lost", "-p", s.pids[B], "-t", "filter/y/1");
 	ck_assert_int_eq(count_lines(all, "probe", "take", NULL), taken(&s, B, Y));
@@ -250,7 +244,6 @@ static void flood(struct scene *s, const char *option, const char *value)
 	trace_signal(SIGCONT);
 	all = trace_lines();
 	check_summary(all);
-	ck_assert_int_eq(foreign(all), 0);
 	ck_assert_int_eq(n_lines(all), !strcmp(option, "-t"));
 	json_decref(all);
 }
