@@ -30,7 +30,7 @@
 #define ROW_TRIES 16
 #define NEWS_TRIES 20
 #define NEWS_NS 10000000
-#define IDS_AHEAD 1000u		/* endpoints that may have been opened since we heard of one */
+#define IDS_NEAR 1000u		/* so many endpoints may have been opened since we heard of one */
 
 struct names {
 	zcp_node *node;
@@ -40,7 +40,7 @@ struct names {
 	struct name_node *nodes;
 	int map_fd;			/* -1: none */
 	bool pages;
-	uint64_t newest_endpoint;	/* the largest id */
+	uint64_t newest_id;		/* of an endpoint; to begin with, our own node's: nodes are counted from the same number */
 	int router_pid;
 	bool same_namespace;
 	uint64_t next_forget_ns;
@@ -129,8 +129,8 @@ static void add_endpoint(struct names *names, uint64_t id, uint64_t node, uint32
 	e->wanted = node != zcp_node_id(names->node) && pattern_matches_topic(&names->pattern, topic);
 	snprintf(e->topic, sizeof(e->topic), "%s/%s/%s", topic->service, topic->instance, topic->event);
 	HASH_ADD(hh, names->endpoints, id, sizeof(e->id), e);
-	if (id > names->newest_endpoint)
-		names->newest_endpoint = id;
+	if (id > names->newest_id)
+		names->newest_id = id;
 	tell_kernel(names, e);
 }
 
@@ -340,7 +340,7 @@ const struct name_endpoint *names_endpoint_to_come(struct names *names, uint64_t
 	const struct name_endpoint *e = names_endpoint(names, id);
 
 	/* a router's ids ascend one by one, from the microsecond in which it began: another router's are far away */
-	for (int i = 0; !e && id - names->newest_endpoint - 1 < IDS_AHEAD && names_await_news(names, i); i++)
+	for (int i = 0; !e && id - names->newest_id + IDS_NEAR < 2 * IDS_NEAR && names_await_news(names, i); i++)
 		e = names_endpoint(names, id);
 	return e;
 }
@@ -422,6 +422,7 @@ int names_open(struct names **namesp, const struct wire_topic *pattern)
 		free(names);
 		return -1;
 	}
+	names->newest_id = zcp_node_id(names->node);
 	r = zcp_watch_open(&names->watch, names->node, NULL, &options);
 	if (r < 0) {
 		tool_fail_zcp(r);
