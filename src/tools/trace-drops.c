@@ -65,11 +65,9 @@ struct ends {
 
 static bool find_ends(struct trace *trace, const struct trace_pair *pair, struct ends *ends)
 {
-	*ends = (struct ends){ .subscriber = names_endpoint(trace->names, pair->subscriber) };
-	if (!ends->subscriber) {
-		names_ignore(trace->names, pair->subscriber);
+	*ends = (struct ends){ .subscriber = names_owner(trace->names, pair->subscriber) };
+	if (!ends->subscriber)
 		return false;
-	}
 	ends->publisher = names_endpoint(trace->names, pair->publisher);
 	ends->reader = names_node(trace->names, ends->subscriber->node);
 	if (ends->publisher)

@@ -64,12 +64,10 @@ static uint64_t n_dropped(const struct trace *trace)
 static const struct name_endpoint *subject(struct trace *trace, const struct trace_event *event, const struct trace_kind *kind)
 {
 	for (unsigned int i = 0; i < kind->n_endpoints; i++) {
-		const struct name_endpoint *e = names_endpoint_to_come(trace->names, (uint64_t)event->args[i]);
+		const struct name_endpoint *e = names_owner(trace->names, (uint64_t)event->args[i]);
 
 		if (e && e->wanted)
 			return e;
-		if (!e && event->args[i])
-			names_ignore(trace->names, (uint64_t)event->args[i]);
 	}
 	return NULL;
 }

@@ -115,12 +115,10 @@ static struct flow *flow_of(struct flows *flows, const struct name_endpoint *e)
 /* Whose @id is; NULL: nobody's that is to be shown. */
 static const struct name_endpoint *owner(struct trace *trace, uint64_t id, uint64_t n)
 {
-	const struct name_endpoint *e = names_endpoint(trace->names, id);
+	const struct name_endpoint *e = names_owner(trace->names, id);
 
-	if (!e) {
+	if (!e)
 		trace->n_foreign += n;
-		names_ignore(trace->names, id);
-	}
 	return e && e->wanted ? e : NULL;
 }
 

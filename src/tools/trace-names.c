@@ -22,14 +22,13 @@
 #include "common/fd.h"
 #include "common/pattern.h"
 #include "lib/node.h"
-#include "tools/interrupt.h"
 #include "tools/snapshot.h"
 #include "tools/tool.h"
 
 #define REMEMBER_NS (300 * 1000000000ull)
 #define ROW_TRIES 16
 #define NEWS_TRIES 20
-#define NEWS_NS 10000000
+#define NEWS_MS 10
 #define IDS_NEAR 1000u		/* so many endpoints may have been opened since we heard of one */
 
 struct names {
@@ -52,10 +51,29 @@ static void tell_kernel(struct names *names, struct name_endpoint *e)
 {
 	uint8_t wanted = e->wanted;
 
-	/* where everything is wanted nobody needs to look */
-	if (names->map_fd < 0 || e->known_to_kernel || (wanted && pattern_is_empty(&names->pattern)))
+	if (names->map_fd < 0 || e->known_to_kernel)
 		return;
-	e->known_to_kernel = !bpf_map_update_elem(names->map_fd, &e->id, &wanted, BPF_ANY);
+	/* where everything is wanted nobody needs to look; but it may have been ignored before we heard of it */
+	if (wanted && pattern_is_empty(&names->pattern))
+		(void)bpf_map_delete_elem(names->map_fd, &e->id);
+	else
+		e->known_to_kernel = !bpf_map_update_elem(names->map_fd, &e->id, &wanted, BPF_ANY);
+}
+
+static bool is_ignored(const struct names *names, uint64_t id)
+{
+	uint8_t wanted;
+
+	return names->map_fd >= 0 && bpf_map_lookup_elem(names->map_fd, &id, &wanted) == 0 && !wanted;
+}
+
+/* @id is nobody's here. */
+static void ignore(struct names *names, uint64_t id)
+{
+	uint8_t wanted = 0;
+
+	if (names->map_fd >= 0)
+		bpf_map_update_elem(names->map_fd, &id, &wanted, BPF_ANY);
 }
 
 void names_set_map(struct names *names, int map_fd)
@@ -65,17 +83,9 @@ void names_set_map(struct names *names, int map_fd)
 	names->map_fd = map_fd;
 	/* what is about no endpoint, as a wait set's waits are, is about no topic */
 	if (!pattern_is_empty(&names->pattern))
-		names_ignore(names, 0);
+		ignore(names, 0);
 	HASH_ITER(hh, names->endpoints, e, next)
 		tell_kernel(names, e);
-}
-
-void names_ignore(struct names *names, uint64_t id)
-{
-	uint8_t wanted = 0;
-
-	if (names->map_fd >= 0)
-		bpf_map_update_elem(names->map_fd, &id, &wanted, BPF_ANY);
 }
 
 /* ---- tables ------------------------------------------------------------------------------------------------------ */
@@ -335,21 +345,28 @@ const struct name_endpoint *names_endpoint(struct names *names, uint64_t id)
 	return e;
 }
 
-const struct name_endpoint *names_endpoint_to_come(struct names *names, uint64_t id)
+const struct name_endpoint *names_owner(struct names *names, uint64_t id)
 {
 	const struct name_endpoint *e = names_endpoint(names, id);
 
+	if (e || !id || is_ignored(names, id))
+		return e;
 	/* a router's ids ascend one by one, from the microsecond in which it began: another router's are far away */
 	for (int i = 0; !e && id - names->newest_id + IDS_NEAR < 2 * IDS_NEAR && names_await_news(names, i); i++)
 		e = names_endpoint(names, id);
+	if (!e)
+		ignore(names, id);
 	return e;
 }
 
+/* Also after a signal: what happened before it is still to be shown. */
 bool names_await_news(struct names *names, int i)
 {
-	if (i >= NEWS_TRIES || interrupt_signal())
+	struct pollfd p = { .fd = zcp_watch_fd(names->watch), .events = POLLIN };
+
+	if (i >= NEWS_TRIES)
 		return false;
-	interrupt_poll(zcp_watch_fd(names->watch), POLLIN, NEWS_NS);
+	(void)poll(&p, 1, NEWS_MS);
 	return names_update(names) >= 0;
 }
 

@@ -57,17 +57,17 @@ void names_set_map(struct names *names, int map_fd);
 /* What is known of @id, looking for news if that is nothing; NULL: not this router's. */
 const struct name_endpoint *names_endpoint(struct names *names, uint64_t id);
 
-/* The same, waiting a moment for who has just come: the probe is quicker than the router's news. */
-const struct name_endpoint *names_endpoint_to_come(struct names *names, uint64_t id);
+/*
+ * The same for who has hit a probe: waits a moment for one that has just come, as the probe is quicker than the router's news, and tells the
+ * kernel to leave out what is another router's.
+ */
+const struct name_endpoint *names_owner(struct names *names, uint64_t id);
 
 /* Wait a moment for news, for the @i-th time from 0. False: that was often enough. */
 bool names_await_news(struct names *names, int i);
 
 /* Of its node, or by the node's own id. NULL: unknown. */
 const struct name_node *names_node(const struct names *names, uint64_t id);
-
-/* Tell the kernel that @id is nobody's here. */
-void names_ignore(struct names *names, uint64_t id);
 
 /* All of them, as uthash tables: through `hh`. */
 struct name_node *names_nodes(const struct names *names);

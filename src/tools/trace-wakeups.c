@@ -114,11 +114,9 @@ static struct way *way_of(struct state *state, const struct name_endpoint *e)
 /* The way of a subscriber's topic; NULL: not to be shown, or (*r) no memory. */
 static struct way *find_way(struct trace *trace, uint64_t subscriber, int *r)
 {
-	const struct name_endpoint *e = names_endpoint(trace->names, subscriber);
+	const struct name_endpoint *e = names_owner(trace->names, subscriber);
 	struct way *way;
 
-	if (!e)
-		names_ignore(trace->names, subscriber);
 	if (!e || !e->wanted)
 		return NULL;
 	way = way_of(trace->state, e);

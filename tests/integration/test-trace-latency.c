@@ -112,6 +112,41 @@ START_TEST(latency_without_timestamps)
 }
 END_TEST
 
+#define LIVES 40
+#define BURST 200u
+
+/* The tracer looks so often that it sees endpoints before the router's news of them: they are not another router's. */
+START_TEST(latency_counts_short_lives)
+{
+	struct world w = world_begin(stay, NULL);
+	const json_t *t;
+	json_t *all;
+
+	process_kill(w.reader);
+	trace("latency", "--interval", "0.001");
+	for (int life = 0; life < LIVES; life++) {
+		zcp_node *node = lib_node("short");
+		zcp_publisher *p = lib_publisher(node, &(struct zcp_publisher_options){ .depth = 256 });
+		zcp_subscriber *s = lib_subscriber(node, NULL);
+		struct zcp_sample sample;
+
+		ok(zcp_publisher_wait(p, 1, 20 * SECOND));
+		for (unsigned int i = 0; i < BURST; i++)
+			ok(lib_send(p, i, 64));
+		for (unsigned int i = 0; i < BURST; i++) {
+			lib_take(s, &sample);
+			zcp_sample_release(&sample);
+		}
+		zcp_node_close(node);
+	}
+	all = trace_lines();
+	t = total_line(all);
+	ck_assert_int_eq(number_of(t, "count"), LIVES * BURST);
+	json_decref(all);
+	world_end(&w);
+}
+END_TEST
+
 START_TEST(top_counts_what_goes_in_and_out)
 {
 	struct world w = world_begin(take_all, &(struct zcp_publisher_options){ .reliable = true, .timeout = -1 });
@@ -144,7 +179,7 @@ int main(void)
 	Suite *suite = suite_create("trace-latency");
 
 	trace_skip();
-	add(suite, "latency", latency_counts_every_message, latency_of_late_readers, latency_without_timestamps);
+	add(suite, "latency", latency_counts_every_message, latency_of_late_readers, latency_without_timestamps, latency_counts_short_lives);
 	add(suite, "top", top_counts_what_goes_in_and_out);
 	return run_suite(suite);
 }
