@@ -203,7 +203,7 @@ static void record(struct trace *trace, const void *data, size_t bytes)
 
 	if (bytes < sizeof(*retired))
 		return;
-	names_update(trace->names);
+	(void)names_read_news(trace->names);
 	node = find_node(trace, retired);
 	if (!node || !is_wanted(trace, retired->node))
 		return;			/* another router's, or nobody's we care for */

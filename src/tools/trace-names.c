@@ -42,6 +42,7 @@ struct names {
 	uint64_t newest_id;		/* of an endpoint; to begin with, our own node's: nodes are counted from the same number */
 	int router_pid;
 	bool same_namespace;
+	bool new_nodes;			/* since names_update() was called last, which is not the only one that reads news */
 	uint64_t next_forget_ns;
 };
 
@@ -313,21 +314,31 @@ static bool take_event(struct names *names, const struct zcp_watch_event *e)
 	}
 }
 
-int names_update(struct names *names)
+int names_read_news(struct names *names)
 {
 	struct zcp_watch_event event;
-	bool news = false, new_nodes = false;
-	int r;
+	bool news = false;
 
-	while ((r = zcp_watch_take(names->watch, &event)) == 0) {
+	while (zcp_watch_take(names->watch, &event) == 0) {
 		news = true;
-		new_nodes |= take_event(names, &event);
+		names->new_nodes |= take_event(names, &event);
 	}
 	if (zcp_watch_wait(names->watch, 0) == -ENOTCONN)
 		return -1;
 	if (news)
 		read_directory(names);
 	forget(names, clock_now_ns());
+	return 0;
+}
+
+int names_update(struct names *names)
+{
+	bool new_nodes;
+
+	if (names_read_news(names) < 0)
+		return -1;
+	new_nodes = names->new_nodes;
+	names->new_nodes = false;
 	return new_nodes;
 }
 
@@ -336,7 +347,7 @@ const struct name_endpoint *names_endpoint(struct names *names, uint64_t id)
 	struct name_endpoint *e = find_endpoint(names, id);
 
 	if (!e && id) {
-		names_update(names);
+		(void)names_read_news(names);
 		read_directory(names);
 		e = find_endpoint(names, id);
 	}
@@ -367,7 +378,7 @@ bool names_await_news(struct names *names, int i)
 	if (i >= NEWS_TRIES)
 		return false;
 	(void)poll(&p, 1, NEWS_MS);
-	return names_update(names) >= 0;
+	return names_read_news(names) >= 0;
 }
 
 const struct name_node *names_node(const struct names *names, uint64_t id)

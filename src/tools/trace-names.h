@@ -48,7 +48,10 @@ struct names *names_close(struct names *names);
 /* Readable when there is news: call names_update(). */
 int names_fd(const struct names *names);
 
-/* Take in the news. 1: there were new nodes; 0; or -1: the node is lost for good. */
+/* Take in the news. 0; or -1: the node is lost for good. */
+int names_read_news(struct names *names);
+
+/* The same for the one who attaches: 1 if there were new nodes since the last call, whoever has read of them. */
 int names_update(struct names *names);
 
 /* A hash map of endpoint ids in the kernel, 1 wanted, 0 not, that names_update() keeps from now on. */
