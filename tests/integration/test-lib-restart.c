@@ -350,16 +350,26 @@ END_TEST
 
 /* --- before there is a router --------------------------------------------------------------------- */
 
-static _Atomic bool done;
+static _Atomic bool started, done;
 
 /* The router ends with the thread that started it. */
 static void *start_late(void *argument)
 {
 	usleep(300000);
 	lib_router_again();
+	atomic_store(&started, true);
 	while (!atomic_load(&done))
 		usleep(1000);
 	return argument;
+}
+
+/* Not before the other thread has seen it start: it would take that for a router that cannot. */
+static void stop_late(pthread_t starter)
+{
+	ck_assert_within(atomic_load(&started), DEADLINE_MS);
+	lib_router_stop(SIGTERM);
+	atomic_store(&done, true);
+	ck_assert_int_eq(pthread_join(starter, NULL), 0);
 }
 
 START_TEST(opened_before_the_router)
@@ -393,9 +403,7 @@ START_TEST(opened_before_the_router)
 	ok(zcp_node_wait(n, 0));
 	ck_assert_uint_ne(zcp_node_id(n), 0);
 	zcp_node_close(n);
-	lib_router_stop(SIGTERM);
-	atomic_store(&done, true);
-	ck_assert_int_eq(pthread_join(starter, NULL), 0);
+	stop_late(starter);
 }
 END_TEST
 
@@ -431,9 +439,7 @@ START_TEST(open_while_there_is_none)
 	ok(lib_send(p, 5, 10));
 	ck_assert_uint_eq(lib_receive(s), 5);
 	zcp_node_close(n);
-	lib_router_stop(SIGTERM);
-	atomic_store(&done, true);
-	ck_assert_int_eq(pthread_join(starter, NULL), 0);
+	stop_late(starter);
 }
 END_TEST
 
