@@ -369,8 +369,10 @@ static int explain(struct zcp_node *node, const struct request *request, int r, 
 		return error_set(r, "cannot %s: it speaks another version of the protocol; use router and library of one build", what);
 	if (r == -ENOTCONN && node->router_text[0])
 		return error_set(r, "cannot %s: the router closed the connection: %s", what, node->router_text);
-	if (r == -ENOTCONN && !node->id)
+	if (r == -ENOTCONN && !node->id && !request->number)
 		return error_set(r, "cannot %s: the node is not joined yet; see zcp_node_wait()", what);
+	if (r == -ENOTCONN && !node->id)
+		return error_set(r, "cannot %s: the router ended the connection instead of answering; does it run, and is it a zcp-router?", what);
 	if (r == -ENOTCONN)
 		return error_set(r, "cannot %s: the router is gone; start it again, the node comes back by itself (zcp_node_wait())", what);
 	if (r == -ETIMEDOUT)

@@ -134,8 +134,8 @@ START_TEST(router_that_hangs_up)
 			_exit(1);
 		_exit(0);
 	}
-	fails(try_open(path, "n"), -ENOTCONN, "router");
-	fails(try_open(path, "n"), -ENOTCONN, "router");
+	fails(try_open(path, "n"), -ENOTCONN, "ended the connection");
+	fails(try_open(path, "n"), -ENOTCONN, "ended the connection");
 	process_expect_success(pid);
 	close(fd);
 	ck_assert_ok(unlink(path));
