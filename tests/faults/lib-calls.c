@@ -73,6 +73,19 @@ static int client_loan_and_send(struct world *w)
 	return r;
 }
 
+static int client_send_and_forget(struct world *w)
+{
+	int r = zcp_client_send_timeout(w->client, w->buffer, LARGE, &w->id, 1000000000);
+
+	return r < 0 ? r : zcp_client_forget(w->client, w->id);
+}
+
+/* Its response is there already. */
+static int client_forget(struct world *w)
+{
+	return zcp_client_forget(w->client, w->id);
+}
+
 /* Nobody answers. */
 static int client_call(struct world *w)
 {
@@ -251,6 +264,9 @@ static const struct scenario list[] = {
 	{ "zcp_client_open", world_open_nodes, client_open, ENDPOINT_ERRORS },
 	{ "zcp_client_send", connected_client, client_send, SEND_ERRORS },
 	{ "zcp_client_send_loan", connected_client, client_loan_and_send, SEND_ERRORS },
+	{ "zcp_client_send_timeout", connected_client, client_send_and_forget,
+	  { ENOTCONN, EMSGSIZE, ENOBUFS, EAGAIN, EPIPE, ENOENT, EOWNERDEAD } },
+	{ "zcp_client_forget", answered, client_forget, { ENOENT, EOWNERDEAD } },
 	{ "zcp_client_call", connected_client, client_call, { ETIMEDOUT, EPIPE, ENODATA, ENOTCONN, EMSGSIZE, ENOBUFS, EAGAIN, EOWNERDEAD } },
 	{ "zcp_client_take", answered, client_take, { EAGAIN, ENOBUFS, EOWNERDEAD } },
 	{ "zcp_client_wait", answered, client_wait, { ETIMEDOUT, ENOBUFS, EOWNERDEAD } },
