@@ -118,6 +118,18 @@ static void end(struct router *router, struct claim *claim, const struct departu
 	drop(router, claim);
 }
 
+/* What is claimed is not so. */
+static void turn_down(struct router *router, struct claim *claim)
+{
+	struct refusal refusal;
+
+	refuse(&refusal, -EINVAL, "match %llu is not between endpoints %llu and %llu", (unsigned long long)claim->id,
+	       (unsigned long long)claim->endpoint->id, (unsigned long long)claim->peer);
+	view_count_refusal(&router->view);
+	peer_trace_refusal(claim->endpoint->node->peer, &refusal);
+	end(router, claim, &refused);
+}
+
 int claim_add(struct router *router, struct endpoint *endpoint, const struct wire_match_resume *resume, struct refusal *refusal)
 {
 	struct claim *claim;
@@ -181,21 +193,28 @@ static void revive(struct router *router, struct claim *claim, struct claim *par
 	struct endpoint *publisher = is_publisher ? endpoint : other, *subscriber = is_publisher ? other : endpoint;
 	struct claim copy = *claim;
 	struct refusal refusal;
-	bool agreed = !partner || (partner->lane == copy.lane && partner->flags == copy.flags);
 	bool both = partner;
+	int r = 0;
 
+	if (partner && (partner->lane != copy.lane || partner->flags != copy.flags))
+		r = refuse(&refusal, -EINVAL, "the ends of match %llu do not agree about it", (unsigned long long)copy.id);
 	if (partner)
 		drop(router, partner);
 	drop(router, claim);
-	if (agreed && !match_revive(router, publisher, subscriber, copy.id, copy.lane, copy.flags, !both, &refusal)) {
+	if (!r)
+		r = match_revive(router, publisher, subscriber, copy.id, copy.lane, copy.flags, !both, &refusal);
+	if (!r) {
 		if (!both)
 			claim_count_down(router, publisher, copy.flags);
 		return;
 	}
 	view_count_refusal(&router->view);
+	peer_trace_refusal(endpoint->node->peer, &refusal);
 	match_tell_gone(endpoint, copy.id, &refused);
-	if (both)
-		match_tell_gone(other, copy.id, &refused);
+	if (!both)
+		return;
+	peer_trace_refusal(other->node->peer, &refusal);
+	match_tell_gone(other, copy.id, &refused);
 }
 
 /* What becomes of @claim as things are now. It may be gone afterwards, and its partner. */
@@ -207,14 +226,14 @@ static void settle(struct router *router, struct claim *claim)
 
 	if (other) {
 		if (other->kind == endpoint->kind || other->topic != endpoint->topic || other->node->id != claim->peer_node) {
-			end(router, claim, &refused);
+			turn_down(router, claim);
 			return;
 		}
 		if (!other->ready)
 			return;		/* it still says what it claims */
 		partner = find_namesake(claim, other);
 		if (partner && partner->peer != endpoint->id)
-			end(router, claim, &refused);		/* it is somebody else's, who must not suffer from this */
+			turn_down(router, claim);	/* it is somebody else's, who must not suffer from this */
 		else if (partner || (endpoint->kind == WIRE_SUBSCRIBER && !is_superseded(claim)))
 			revive(router, claim, partner, other);
 		else

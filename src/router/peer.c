@@ -43,20 +43,23 @@ static void fill_error(struct wire_error *message, uint32_t request, const struc
 	memcpy(message->text, refusal->text, sizeof(message->text));
 }
 
-void peer_turn_away(int fd, const struct refusal *refusal)
+void peer_turn_away(struct router *router, int fd, const struct refusal *refusal)
 {
+	struct ucred who = { .uid = (uid_t)-1 };
+	socklen_t length = sizeof(who);
 	struct wire_error message;
 
+	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length);
+	view_count_refusal(&router->view);
+	PROBE(zcp_router, refuse, (uint64_t)who.pid, (uint64_t)who.uid, (int64_t)refusal->error, refusal->text);
+	log_peer("turned a client away: %s", refusal->text);
 	fill_error(&message, 0, refusal);
 	(void)message_send(fd, &message.header, NULL, 0);
 }
 
-static int turn_away(struct router *router, int fd, const struct ucred *who, const struct refusal *refusal)
+static int turn_away(struct router *router, int fd, const struct refusal *refusal)
 {
-	view_count_refusal(&router->view);
-	PROBE(zcp_router, refuse, (uint64_t)who->pid, (uint64_t)who->uid, (int64_t)refusal->error, refusal->text);
-	log_peer("turned a client away: %s", refusal->text);
-	peer_turn_away(fd, refusal);
+	peer_turn_away(router, fd, refusal);
 	loop_hang_up(fd);
 	return 0;
 }
@@ -72,7 +75,7 @@ int peer_accept(struct router *router, int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0) {
 		refuse(&refusal, -errno, "the kernel does not say who you are: %s", strerror(errno));
-		return turn_away(router, fd, &credentials, &refusal);
+		return turn_away(router, fd, &refusal);
 	}
 	user = quota_get(&router->quota, credentials.uid);
 	peer = calloc(1, sizeof(*peer));
@@ -113,7 +116,7 @@ fail_connections:
 fail_alloc:
 	quota_put(user);
 	free(peer);
-	return turn_away(router, fd, &credentials, &refusal);
+	return turn_away(router, fd, &refusal);
 }
 
 /* --- sending -------------------------------------------------------------------------------------- */
@@ -122,13 +125,16 @@ static struct outbox_entry *enqueue(struct peer *peer, const struct wire_header 
 				    struct segment *segment)
 {
 	struct outbox_entry *entry;
+	struct refusal refusal;
 	char name[160];
 
 	if (peer->doomed || peer->state >= PEER_LEAVING)
 		return NULL;
 	if (peer->n_queued >= PEER_QUEUE_MESSAGES || peer->queued_bytes >= PEER_QUEUE_BYTES) {
-		log_peer("%s does not read its messages, %zu are waiting: disconnected", peer_name(peer, name), peer->n_queued);
+		refuse(&refusal, -ENOBUFS, "it does not read its messages, %zu are waiting", peer->n_queued);
+		log_peer("%s is disconnected: %s", peer_name(peer, name), refusal.text);
 		view_count_refusal(&peer->router->view);
+		peer_trace_refusal(peer, &refusal);
 		peer_doom(peer, WIRE_CAUSE_EVICTED);
 		return NULL;
 	}

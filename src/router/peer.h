@@ -107,8 +107,8 @@ struct peer {
  */
 int peer_accept(struct router *router, int fd);
 
-/* Tell the client behind @fd that it cannot be served, without blocking. @fd stays the caller's. */
-void peer_turn_away(int fd, const struct refusal *refusal);
+/* Tell the client behind @fd, and whoever watches the router, that it cannot be served; without blocking. @fd stays the caller's. */
+void peer_turn_away(struct router *router, int fd, const struct refusal *refusal);
 
 /* Queue @message. With descriptors, those of @segment as @fds says. Overflow dooms the peer. */
 void peer_send(struct peer *peer, const struct wire_header *message, enum outbox_fds fds, struct segment *segment);

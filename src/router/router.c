@@ -209,9 +209,7 @@ static void on_shed(void *context, int fd)
 	struct refusal refusal;
 
 	refuse(&refusal, -EMFILE, "the router has no free file descriptor: raise its RLIMIT_NOFILE (LimitNOFILE= of its unit)");
-	view_count_refusal(&router->view);
-	log_peer("turned a client away: %s", refusal.text);
-	peer_turn_away(fd, &refusal);
+	peer_turn_away(router, fd, &refusal);
 }
 
 static int on_received(void *context, struct loop_link *link, const struct loop_received *received)

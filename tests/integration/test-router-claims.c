@@ -8,13 +8,16 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/directory.h"
 #include "common/fd.h"
+#include "common/memfd.h"
 #include "common/message.h"
 
 static union wire_message message;
@@ -49,6 +52,23 @@ static void stop(void)
 	finish();
 }
 
+/* What the router says that it has refused since its start. */
+static uint64_t n_refusals(void)
+{
+	struct directory_view view;
+	struct test_node observer;
+	const void *directory;
+	uint64_t n;
+
+	node_join(&observer, &router, "observer");
+	ck_assert_int_eq(memfd_map_reader(observer.directory_fd, observer.welcome.directory_bytes, &directory), 0);
+	ck_assert_int_eq(directory_open(&view, directory, observer.welcome.directory_bytes), 0);
+	n = atomic_load(&view.header->total_refusals);
+	munmap((void *)(uintptr_t)directory, observer.welcome.directory_bytes);
+	node_leave(&observer);
+	return n;
+}
+
 /* --- other people's matches ----------------------------------------------------------------------- */
 
 static void thief_comes(void)
@@ -80,6 +100,7 @@ START_TEST(stolen_match)
 	expect_gone(&h, WIRE_WRITER_GONE, of_s.match, WIRE_CAUSE_REFUSED);
 	client_expect(h.node.fd, WIRE_WRITER_ADDED, &message, NULL);
 	ck_assert_uint_ne(message.writer_added.match, of_s.match);
+	ck_assert_uint_eq(n_refusals(), 1);
 	expect_nothing(&s);
 	expect_nothing(&p);
 	leave(&s);
@@ -100,6 +121,7 @@ START_TEST(lone_claim_to_be_waited_for)
 	expect_gone(&s, WIRE_WRITER_GONE, of_s.match, WIRE_CAUSE_REFUSED);
 	client_expect(s.node.fd, WIRE_WRITER_ADDED, &message, NULL);
 	ck_assert_uint_eq(message.writer_added.flags & WIRE_MATCH_LOSSY, WIRE_MATCH_LOSSY);
+	ck_assert_uint_eq(n_refusals(), 1);
 	expect_nothing(&p);
 	stop();
 }
