@@ -195,6 +195,7 @@ trace_tests = \
 	tests/integration/test-trace-exits \
 	tests/integration/test-trace-filters \
 	tests/integration/test-trace-latency \
+	tests/integration/test-trace-names \
 	tests/integration/test-trace-router \
 	tests/integration/test-trace-top-screen \
 	tests/integration/test-trace-wakeups
@@ -222,6 +223,17 @@ tests_integration_test_trace_filters_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 tests_integration_test_trace_latency_SOURCES = tests/integration/test-trace-latency.c $(TRACE_HELPER)
 tests_integration_test_trace_latency_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_trace_latency_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
+
+# Without the tracer, and so without root.
+tests_integration_test_trace_names_SOURCES = \
+	tests/integration/test-trace-names.c \
+	tests/integration/lib-helper.c \
+	tests/integration/lib-helper.h \
+	src/tools/snapshot.c \
+	src/tools/tool.c \
+	src/tools/trace-names.c
+tests_integration_test_trace_names_CPPFLAGS = $(TEST_CPPFLAGS) $(LIBBPF_CFLAGS)
+tests_integration_test_trace_names_LDADD = $(LIB_TEST_LDADD) $(LIBBPF_LIBS)
 
 tests_integration_test_trace_router_SOURCES = tests/integration/test-trace-router.c $(TRACE_HELPER)
 tests_integration_test_trace_router_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
