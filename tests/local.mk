@@ -57,8 +57,9 @@ abi-update: libzcp.la
 	top_srcdir='$(srcdir)' CC='$(CC)' SANITIZER_FLAGS='$(SANITIZER_FLAGS)' $(srcdir)/tests/abi-unchanged --update
 
 # ThreadSanitizer wants the low-entropy address layout (vm.mmap_rnd_bits > 28 kills gcc 12's runtime).
-check-tsan:
-	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(TSAN_TESTS)' LOG_COMPILER='$(SETARCH) -R'
+tsan-programs: zcp$(EXEEXT) zcp-router$(EXEEXT) $(TSAN_TESTS:=$(EXEEXT))
+check-tsan: tsan-programs
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(TSAN_TESTS)' LOG_COMPILER='$(SETARCH) -R'
 
 # All but the models and the litmus runs, which say the same whatever compiled the code, and but what EXCEPT matches.
 EXCEPT = ^$$
@@ -80,4 +81,4 @@ TORTURES += torture-chroot torture-boot
 # What takes hours, or another system.
 torture: $(TORTURES)
 
-.PHONY: abi-update list-tests check-code check-tsan check-is-missing torture $(TORTURES)
+.PHONY: abi-update list-tests check-code check-tsan tsan-programs check-is-missing torture $(TORTURES)
