@@ -23,8 +23,7 @@ tests_faults_inject_la_LDFLAGS = -module -avoid-version -shared -rpath /nowhere
 
 tests_faults_test_lib_faults_SOURCES = tests/faults/test-lib-faults.c tests/faults/inject.h \
 	tests/faults/lib-world.c tests/faults/lib-world.h tests/faults/lib-pubsub.c tests/faults/lib-calls.c tests/faults/lib-events.c \
-	tests/faults/lib-growth.c tests/faults/lib-waitset.c \
-	tests/integration/lib-helper.c tests/integration/lib-helper.h
+	tests/faults/lib-growth.c tests/faults/lib-waitset.c
 tests_faults_test_lib_faults_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_faults_test_lib_faults_LDADD = tests/faults/libinject.la $(LIB_TEST_LDADD)
 

@@ -2,6 +2,24 @@
 # Suites that start a real router, each in a socket directory of its own. Pattern as in tests/unit; such
 # a suite links libzcp_lib.la libzcp_channel.la libzcp_common.la and starts $ZCP_ROUTER_BIN.
 
+# What many suites share, each file compiled once. A program gets of it what it uses.
+check_LTLIBRARIES += tests/integration/libhelpers.la
+tests_integration_libhelpers_la_SOURCES = \
+	tests/integration/call-helper.h \
+	tests/integration/lib-helper.c \
+	tests/integration/lib-helper.h \
+	tests/integration/router-helper.c \
+	tests/integration/router-helper.h \
+	tests/integration/screen-helper.c \
+	tests/integration/screen-helper.h \
+	tests/integration/top-helper.c \
+	tests/integration/top-helper.h \
+	tests/integration/trace-helper.c \
+	tests/integration/trace-helper.h \
+	tests/integration/waitset-helper.c \
+	tests/integration/waitset-helper.h
+tests_integration_libhelpers_la_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
+
 # Scripts that run the tools as a user would.
 dist_check_SCRIPTS += tests/integration/test-zcp-bench.sh
 TESTS += tests/integration/test-zcp-bench.sh
@@ -64,61 +82,61 @@ TSAN_TESTS += tests/integration/test-lib-call tests/integration/test-lib-call-en
 dist_check_SCRIPTS += tests/integration/test-lib-on-epoll.sh
 TESTS += tests/integration/test-lib-on-epoll.sh
 
-LIB_TEST_LDADD = libzcp_lib.la libzcp_channel.la libzcp_common.la $(TEST_LDADD)
+LIB_TEST_LDADD = tests/integration/libhelpers.la libzcp_lib.la libzcp_channel.la libzcp_common.la $(TEST_LDADD)
 
-tests_integration_test_lib_open_SOURCES = tests/integration/test-lib-open.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_open_SOURCES = tests/integration/test-lib-open.c
 tests_integration_test_lib_open_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_open_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_growth_SOURCES = tests/integration/test-lib-growth.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_growth_SOURCES = tests/integration/test-lib-growth.c
 tests_integration_test_lib_growth_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_growth_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_pubsub_SOURCES = tests/integration/test-lib-pubsub.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_pubsub_SOURCES = tests/integration/test-lib-pubsub.c
 tests_integration_test_lib_pubsub_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_pubsub_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_send_SOURCES = tests/integration/test-lib-send.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_send_SOURCES = tests/integration/test-lib-send.c
 tests_integration_test_lib_send_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_send_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_death_SOURCES = tests/integration/test-lib-death.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_death_SOURCES = tests/integration/test-lib-death.c
 tests_integration_test_lib_death_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_death_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_call_hostile_SOURCES = tests/integration/test-lib-call-hostile.c tests/integration/call-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_call_hostile_SOURCES = tests/integration/test-lib-call-hostile.c
 tests_integration_test_lib_call_hostile_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_call_hostile_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_call_ends_SOURCES = tests/integration/test-lib-call-ends.c tests/integration/call-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_call_ends_SOURCES = tests/integration/test-lib-call-ends.c
 tests_integration_test_lib_call_ends_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_call_ends_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_call_SOURCES = tests/integration/test-lib-call.c tests/integration/call-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_call_SOURCES = tests/integration/test-lib-call.c
 tests_integration_test_lib_call_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_call_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_events_SOURCES = tests/integration/test-lib-events.c $(WAITSET_HELPER)
+tests_integration_test_lib_events_SOURCES = tests/integration/test-lib-events.c
 tests_integration_test_lib_events_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_events_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_latest_SOURCES = tests/integration/test-lib-latest.c $(WAITSET_HELPER)
+tests_integration_test_lib_latest_SOURCES = tests/integration/test-lib-latest.c
 tests_integration_test_lib_latest_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_latest_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_handover_SOURCES = tests/integration/test-lib-handover.c tests/integration/call-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_handover_SOURCES = tests/integration/test-lib-handover.c
 tests_integration_test_lib_handover_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_handover_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_exit_SOURCES = tests/integration/test-lib-exit.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_exit_SOURCES = tests/integration/test-lib-exit.c
 tests_integration_test_lib_exit_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_exit_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_threads_SOURCES = tests/integration/test-lib-threads.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_threads_SOURCES = tests/integration/test-lib-threads.c
 tests_integration_test_lib_threads_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_threads_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_restart_SOURCES = tests/integration/test-lib-restart.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_restart_SOURCES = tests/integration/test-lib-restart.c
 tests_integration_test_lib_restart_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_restart_LDADD = $(LIB_TEST_LDADD)
 
@@ -127,37 +145,36 @@ if HAVE_CXX
 check_PROGRAMS += tests/integration/test-hpp
 TESTS += tests/integration/test-hpp
 endif
-tests_integration_test_hpp_SOURCES = tests/integration/test-hpp.cpp tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_hpp_SOURCES = tests/integration/test-hpp.cpp
 tests_integration_test_hpp_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_integration_test_hpp_LDADD = libzcp.la $(TEST_LDADD)
+tests_integration_test_hpp_LDADD = tests/integration/libhelpers.la libzcp.la $(TEST_LDADD)
 
 # zcp record and zcp replay. Helper: lib-helper.
 check_PROGRAMS += tests/integration/test-record
 TESTS += tests/integration/test-record
-tests_integration_test_record_SOURCES = tests/integration/test-record.c tests/integration/lib-helper.c tests/integration/lib-helper.h \
+tests_integration_test_record_SOURCES = tests/integration/test-record.c \
 	src/tools/crc32c.c src/tools/recording-cursor.c src/tools/recording-pack.c src/tools/recording-reader.c src/tools/recording-scan.c \
 	src/tools/recording.c
 tests_integration_test_record_CPPFLAGS = $(TEST_CPPFLAGS) $(ZSTD_CFLAGS)
 tests_integration_test_record_LDADD = $(LIB_TEST_LDADD) $(ZSTD_LIBS)
 
-WAITSET_HELPER = tests/integration/waitset-helper.c tests/integration/waitset-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
-tests_integration_test_lib_waitset_SOURCES = tests/integration/test-lib-waitset.c $(WAITSET_HELPER)
+tests_integration_test_lib_waitset_SOURCES = tests/integration/test-lib-waitset.c
 tests_integration_test_lib_waitset_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_waitset_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_waitset_many_SOURCES = tests/integration/test-lib-waitset-many.c $(WAITSET_HELPER)
+tests_integration_test_lib_waitset_many_SOURCES = tests/integration/test-lib-waitset-many.c
 tests_integration_test_lib_waitset_many_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_waitset_many_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_waitset_members_SOURCES = tests/integration/test-lib-waitset-members.c tests/integration/call-helper.h $(WAITSET_HELPER)
+tests_integration_test_lib_waitset_members_SOURCES = tests/integration/test-lib-waitset-members.c
 tests_integration_test_lib_waitset_members_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_waitset_members_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_watch_SOURCES = tests/integration/test-lib-watch.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_watch_SOURCES = tests/integration/test-lib-watch.c
 tests_integration_test_lib_watch_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_watch_LDADD = $(LIB_TEST_LDADD)
 
-tests_integration_test_lib_lanes_SOURCES = tests/integration/test-lib-lanes.c tests/integration/lib-helper.c tests/integration/lib-helper.h
+tests_integration_test_lib_lanes_SOURCES = tests/integration/test-lib-lanes.c
 tests_integration_test_lib_lanes_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_lib_lanes_LDADD = $(LIB_TEST_LDADD)
 
@@ -165,25 +182,23 @@ tests_integration_test_lib_lanes_LDADD = $(LIB_TEST_LDADD)
 top_tests = tests/integration/test-zcp-top tests/integration/test-zcp-top-others tests/integration/test-zcp-top-screen
 check_PROGRAMS += $(top_tests)
 TESTS += $(top_tests)
-SCREEN_HELPER = tests/integration/screen-helper.c tests/integration/screen-helper.h
-TOP_HELPER = tests/integration/top-helper.c tests/integration/top-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
 
-tests_integration_test_zcp_top_SOURCES = tests/integration/test-zcp-top.c $(TOP_HELPER)
+tests_integration_test_zcp_top_SOURCES = tests/integration/test-zcp-top.c
 tests_integration_test_zcp_top_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_zcp_top_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
-tests_integration_test_zcp_top_others_SOURCES = tests/integration/test-zcp-top-others.c $(TOP_HELPER)
+tests_integration_test_zcp_top_others_SOURCES = tests/integration/test-zcp-top-others.c
 tests_integration_test_zcp_top_others_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_zcp_top_others_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
-tests_integration_test_zcp_top_screen_SOURCES = tests/integration/test-zcp-top-screen.c $(SCREEN_HELPER) $(TOP_HELPER)
+tests_integration_test_zcp_top_screen_SOURCES = tests/integration/test-zcp-top-screen.c
 tests_integration_test_zcp_top_screen_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_zcp_top_screen_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
 # The progress of zcp record and zcp replay. Helpers: screen-helper, top-helper.
 check_PROGRAMS += tests/integration/test-zcp-progress
 TESTS += tests/integration/test-zcp-progress
-tests_integration_test_zcp_progress_SOURCES = tests/integration/test-zcp-progress.c $(SCREEN_HELPER) $(TOP_HELPER)
+tests_integration_test_zcp_progress_SOURCES = tests/integration/test-zcp-progress.c
 tests_integration_test_zcp_progress_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_zcp_progress_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
@@ -203,52 +218,44 @@ check_PROGRAMS += $(trace_tests)
 TESTS += $(trace_tests)
 endif
 
-TRACE_HELPER = tests/integration/trace-helper.c tests/integration/trace-helper.h tests/integration/lib-helper.c tests/integration/lib-helper.h
-tests_integration_test_trace_drops_SOURCES = tests/integration/test-trace-drops.c $(TRACE_HELPER)
+tests_integration_test_trace_drops_SOURCES = tests/integration/test-trace-drops.c
 tests_integration_test_trace_drops_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_trace_drops_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
-tests_integration_test_trace_events_SOURCES = tests/integration/test-trace-events.c $(TRACE_HELPER)
+tests_integration_test_trace_events_SOURCES = tests/integration/test-trace-events.c
 tests_integration_test_trace_events_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_trace_events_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
-tests_integration_test_trace_exits_SOURCES = tests/integration/test-trace-exits.c $(TRACE_HELPER)
+tests_integration_test_trace_exits_SOURCES = tests/integration/test-trace-exits.c
 tests_integration_test_trace_exits_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_trace_exits_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
-tests_integration_test_trace_filters_SOURCES = tests/integration/test-trace-filters.c $(TRACE_HELPER)
+tests_integration_test_trace_filters_SOURCES = tests/integration/test-trace-filters.c
 tests_integration_test_trace_filters_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_trace_filters_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
-tests_integration_test_trace_latency_SOURCES = tests/integration/test-trace-latency.c $(TRACE_HELPER)
+tests_integration_test_trace_latency_SOURCES = tests/integration/test-trace-latency.c
 tests_integration_test_trace_latency_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_trace_latency_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
 # Without the tracer, and so without root.
 tests_integration_test_trace_names_SOURCES = \
 	tests/integration/test-trace-names.c \
-	tests/integration/lib-helper.c \
-	tests/integration/lib-helper.h \
 	src/tools/snapshot.c \
 	src/tools/tool.c \
 	src/tools/trace-names.c
 tests_integration_test_trace_names_CPPFLAGS = $(TEST_CPPFLAGS) $(LIBBPF_CFLAGS)
 tests_integration_test_trace_names_LDADD = $(LIB_TEST_LDADD) $(LIBBPF_LIBS)
 
-tests_integration_test_trace_router_SOURCES = tests/integration/test-trace-router.c $(TRACE_HELPER)
+tests_integration_test_trace_router_SOURCES = tests/integration/test-trace-router.c
 tests_integration_test_trace_router_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_trace_router_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
-tests_integration_test_trace_top_screen_SOURCES = \
-	tests/integration/test-trace-top-screen.c \
-	tests/integration/top-helper.c \
-	tests/integration/top-helper.h \
-	$(SCREEN_HELPER) \
-	$(TRACE_HELPER)
+tests_integration_test_trace_top_screen_SOURCES = tests/integration/test-trace-top-screen.c
 tests_integration_test_trace_top_screen_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_trace_top_screen_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
-tests_integration_test_trace_wakeups_SOURCES = tests/integration/test-trace-wakeups.c $(TRACE_HELPER)
+tests_integration_test_trace_wakeups_SOURCES = tests/integration/test-trace-wakeups.c
 tests_integration_test_trace_wakeups_CPPFLAGS = $(TEST_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_test_trace_wakeups_LDADD = $(LIB_TEST_LDADD) $(JANSSON_LIBS)
 
@@ -275,18 +282,17 @@ check_PROGRAMS += $(router_tests)
 dist_check_SCRIPTS += tests/integration/test-router-man.sh
 TESTS += $(router_tests) tests/integration/test-router-man.sh
 
-ROUTER_HELPER = tests/integration/router-helper.c tests/integration/router-helper.h
-ROUTER_TEST_LDADD = libzcp_channel.la libzcp_common.la $(TEST_LDADD)
+ROUTER_TEST_LDADD = tests/integration/libhelpers.la libzcp_channel.la libzcp_common.la $(TEST_LDADD)
 
-tests_integration_test_router_SOURCES = tests/integration/test-router.c $(ROUTER_HELPER)
+tests_integration_test_router_SOURCES = tests/integration/test-router.c
 tests_integration_test_router_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_LDADD = $(ROUTER_TEST_LDADD)
 
-tests_integration_test_router_activation_SOURCES = tests/integration/test-router-activation.c $(ROUTER_HELPER)
+tests_integration_test_router_activation_SOURCES = tests/integration/test-router-activation.c
 tests_integration_test_router_activation_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_activation_LDADD = $(ROUTER_TEST_LDADD)
 
-EXIT_HELPER = tests/integration/exit-helper.c tests/integration/exit-helper.h $(ROUTER_HELPER)
+EXIT_HELPER = tests/integration/exit-helper.c tests/integration/exit-helper.h
 tests_integration_test_router_exit_SOURCES = tests/integration/test-router-exit.c $(EXIT_HELPER)
 tests_integration_test_router_exit_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_exit_LDADD = $(ROUTER_TEST_LDADD)
@@ -295,23 +301,23 @@ tests_integration_test_router_still_SOURCES = tests/integration/test-router-stil
 tests_integration_test_router_still_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_still_LDADD = $(ROUTER_TEST_LDADD)
 
-tests_integration_test_router_limits_SOURCES = tests/integration/test-router-limits.c $(ROUTER_HELPER)
+tests_integration_test_router_limits_SOURCES = tests/integration/test-router-limits.c
 tests_integration_test_router_limits_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_limits_LDADD = $(ROUTER_TEST_LDADD)
 
-tests_integration_test_router_look_SOURCES = tests/integration/test-router-look.c $(ROUTER_HELPER)
+tests_integration_test_router_look_SOURCES = tests/integration/test-router-look.c
 tests_integration_test_router_look_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_look_LDADD = $(ROUTER_TEST_LDADD)
 
-tests_integration_test_router_introduce_SOURCES = tests/integration/test-router-introduce.c $(ROUTER_HELPER)
+tests_integration_test_router_introduce_SOURCES = tests/integration/test-router-introduce.c
 tests_integration_test_router_introduce_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_introduce_LDADD = $(ROUTER_TEST_LDADD)
 
-tests_integration_test_router_match_SOURCES = tests/integration/test-router-match.c $(ROUTER_HELPER)
+tests_integration_test_router_match_SOURCES = tests/integration/test-router-match.c
 tests_integration_test_router_match_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_match_LDADD = $(ROUTER_TEST_LDADD)
 
-RESUME_HELPER = tests/integration/resume-helper.c tests/integration/resume-helper.h $(ROUTER_HELPER)
+RESUME_HELPER = tests/integration/resume-helper.c tests/integration/resume-helper.h
 tests_integration_test_router_growth_SOURCES = tests/integration/test-router-growth.c $(RESUME_HELPER)
 tests_integration_test_router_growth_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_growth_LDADD = $(ROUTER_TEST_LDADD)
@@ -328,19 +334,19 @@ tests_integration_test_router_resume_SOURCES = tests/integration/test-router-res
 tests_integration_test_router_resume_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_resume_LDADD = $(ROUTER_TEST_LDADD)
 
-tests_integration_test_router_refused_uring_SOURCES = tests/integration/test-router-refused-uring.c $(ROUTER_HELPER)
+tests_integration_test_router_refused_uring_SOURCES = tests/integration/test-router-refused-uring.c
 tests_integration_test_router_refused_uring_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_refused_uring_LDADD = $(ROUTER_TEST_LDADD)
 
-tests_integration_test_router_send_SOURCES = tests/integration/test-router-send.c $(ROUTER_HELPER)
+tests_integration_test_router_send_SOURCES = tests/integration/test-router-send.c
 tests_integration_test_router_send_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_send_LDADD = $(ROUTER_TEST_LDADD)
 
-tests_integration_test_router_watch_SOURCES = tests/integration/test-router-watch.c $(ROUTER_HELPER)
+tests_integration_test_router_watch_SOURCES = tests/integration/test-router-watch.c
 tests_integration_test_router_watch_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_watch_LDADD = $(ROUTER_TEST_LDADD)
 
-tests_integration_test_router_protocol_SOURCES = tests/integration/test-router-protocol.c $(ROUTER_HELPER)
+tests_integration_test_router_protocol_SOURCES = tests/integration/test-router-protocol.c
 tests_integration_test_router_protocol_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_integration_test_router_protocol_LDADD = $(ROUTER_TEST_LDADD)
 
