@@ -55,6 +55,8 @@ static __always_inline void histogram_add(struct trace_histogram *h, trace_u64 n
 	trace_u64 max = h->max_ns;
 
 	add(&h->n, 1);
+	/* a compiler that knows the bits of the number better than the verifier leaves the comparison out, or compares a part of it */
+	barrier_var(bucket);
 	if (bucket < TRACE_BUCKETS)
 		add(&h->buckets[bucket], 1);
 	for (int i = 0; i < MAX_TRIES && ns > max; i++) {
