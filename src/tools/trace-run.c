@@ -83,6 +83,11 @@ static int explain(int error)
 
 int trace_loaded(int r)
 {
+	char text[64];
+
+	/* what the verifier says of a program it does not like; a right that is missing is -EPERM */
+	if (r == -EACCES && !*missing_rights(text))
+		return tool_fail("the kernel's verifier turns a program down; please report what ZCP_TRACE_DEBUG=1 zcp-trace says, and the kernel's version"), -1;
 	return r < 0 ? explain(r) : 0;
 }
 
