@@ -53,9 +53,8 @@ static void fail_operations(struct io_uring *ring)
 		patch.pending = true;
 		patch.user_data = sqe->user_data;
 		patch.result = -error;
-		io_uring_prep_nop(sqe);
-		sqe->user_data = patch.user_data;
-		sqe->buf_group = 0;
+		/* newer io_uring_prep_nop() leave the flags of the operation before in place, and the kernel refuses a NOP with some */
+		*sqe = (struct io_uring_sqe){ .opcode = IORING_OP_NOP, .fd = -1, .user_data = patch.user_data };
 	}
 }
 
