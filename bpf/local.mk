@@ -12,8 +12,7 @@ EXTRA_DIST += \
 	bpf/trace-wakeups.bpf.c
 
 if HAVE_BPF
-# clang's bpf target has no idea of multiarch: <asm/types.h> is where the compiler of the host finds it.
-BPF_CPPFLAGS = -I$(srcdir)/bpf $$($(CC) -print-multiarch | sed -n 's|..*|-I/usr/include/&|p')
+BPF_CPPFLAGS = -I$(srcdir)/bpf -idirafter $(BPF_ASM_DIR)
 
 bpf/exit.bpf.o: bpf/exit.bpf.c bpf/exit.h
 	$(AM_V_at)$(MKDIR_P) bpf
