@@ -51,13 +51,13 @@ for file in "$dir"/c/*.c; do
 	name=$(basename "$file" .c)
 	if grep -q '^int main(' "$file"; then
 		programs="$programs $name"
-		cat >"$dir/c/$name.main" <<-END
+		cat >"$dir/$name.main.c" <<-END
 		#define main example
 		#include "$file"
 		#undef main
 		int main(void) { setvbuf(stdout, NULL, _IOLBF, 0); return example(); }
 		END
-		build "$name" -x c "$dir/c/$name.main" -x none
+		build "$name" "$dir/$name.main.c"
 	else
 		functions="$functions -include $file"
 		# what it is called from is compiled with it, and must not hide what it forgot to include
