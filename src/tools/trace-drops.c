@@ -225,7 +225,7 @@ static int report(struct trace *trace, bool last)
 	table_row(&table);
 	for (int i = 0; i < 10; i++)
 		table_cell(&table, i, "%s", heads[i]);
-	for (bool first = true; trace_next(s->maps.losses, first, &pair, sizeof(pair), &losses); first = false) {
+	for (struct trace_walk walk = { 0 }; trace_next(&walk, s->maps.losses, &pair, sizeof(pair), &losses);) {
 		if (!find_ends(trace, &pair, &ends))
 			continue;
 		if (trace->options.json)

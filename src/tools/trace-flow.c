@@ -133,7 +133,7 @@ static int read_taken(struct trace *trace, struct flows *flows)
 	struct trace_taken taken;
 	uint64_t id = 0;
 
-	for (bool first = true; trace_next(map, first, &id, sizeof(id), &taken); first = false) {
+	for (struct trace_walk walk = { 0 }; trace_next(&walk, map, &id, sizeof(id), &taken);) {
 		const struct name_endpoint *e = owner(trace, id, taken.n);
 		struct flow *flow = e ? flow_of(flows, e) : NULL;
 
@@ -153,7 +153,7 @@ static int read_published(struct trace *trace, struct flows *flows)
 	struct trace_published published;
 	uint64_t id = 0;
 
-	for (bool first = true; trace_next(map, first, &id, sizeof(id), &published); first = false) {
+	for (struct trace_walk walk = { 0 }; trace_next(&walk, map, &id, sizeof(id), &published);) {
 		const struct name_endpoint *e = owner(trace, id, published.n);
 		struct flow *flow = e ? flow_of(flows, e) : NULL;
 

@@ -144,14 +144,17 @@ int trace_maps(struct trace *trace, const struct bpf_map *endpoints, const struc
 	return trace->ring ? 0 : explain(-errno);
 }
 
-bool trace_next(const struct bpf_map *map, bool first, void *key, size_t key_bytes, void *value)
+bool trace_next(struct trace_walk *walk, const struct bpf_map *map, void *key, size_t key_bytes, void *value)
 {
-	char next[64];
 	int fd = bpf_map__fd(map);
 
-	while (bpf_map_get_next_key(fd, first ? NULL : key, next) == 0) {
-		first = false;
-		memcpy(key, next, key_bytes);
+	if (!walk->began)
+		walk->more = bpf_map_get_next_key(fd, NULL, walk->next) == 0;
+	walk->began = true;
+	while (walk->more) {
+		memcpy(key, walk->next, key_bytes);
+		/* now, as it begins anew behind a key that is gone */
+		walk->more = bpf_map_get_next_key(fd, key, walk->next) == 0;
 		if (bpf_map_lookup_elem(fd, key, value) == 0)
 			return true;
 	}

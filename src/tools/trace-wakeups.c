@@ -140,7 +140,7 @@ static int read_ways(struct trace *trace)
 		memset(&way->now, 0, sizeof(way->now));
 		memset(way->legs, 0, sizeof(way->legs));
 	}
-	for (bool first = true; trace_next(state->skeleton->maps.wakeups, first, &id, sizeof(id), &w); first = false) {
+	for (struct trace_walk walk = { 0 }; trace_next(&walk, state->skeleton->maps.wakeups, &id, sizeof(id), &w);) {
 		struct way *way = find_way(trace, id, &r);
 
 		if (way) {
@@ -148,7 +148,7 @@ static int read_ways(struct trace *trace)
 			way->now.n_woken += w.n_woken;
 		}
 	}
-	for (bool first = true; trace_next(state->skeleton->maps.legs, first, &key, sizeof(key), &h); first = false) {
+	for (struct trace_walk walk = { 0 }; trace_next(&walk, state->skeleton->maps.legs, &key, sizeof(key), &h);) {
 		struct way *way = find_way(trace, key.subscriber, &r);
 
 		if (way && key.leg < TRACE_LEGS)

@@ -102,11 +102,17 @@ int trace_maps(struct trace *trace, const struct bpf_map *endpoints, const struc
 
 /* ---- for report() ---- */
 
+/* A walk through a map, from all zeroes. */
+struct trace_walk {
+	bool began, more;
+	char next[64];			/* a key */
+};
+
 /*
- * The next key of @map behind *@key in *@key, its value in @value. @first: begin. false: that was all. Entries that come
+ * The next key of @map in *@key, its value in @value. false: that was all. That entry may be deleted, no other one. Entries that come
  * meanwhile may be missed; they are there the next time.
  */
-bool trace_next(const struct bpf_map *map, bool first, void *key, size_t key_bytes, void *value);
+bool trace_next(struct trace_walk *walk, const struct bpf_map *map, void *key, size_t key_bytes, void *value);
 
 /* "12:34:56.123456" of the time of day at which @ns of CLOCK_MONOTONIC was. */
 #define TRACE_TIME 32

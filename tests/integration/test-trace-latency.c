@@ -152,6 +152,52 @@ START_TEST(latency_counts_short_lives)
 }
 END_TEST
 
+#define LEAVERS 20
+
+/* Who has left is put aside some seconds later, and counts once; who stays counts once, too. */
+START_TEST(latency_counts_who_has_left)
+{
+	struct world w = world_begin(stay, NULL);
+	zcp_subscriber *leavers[LEAVERS], *s = lib_subscriber(w.node, NULL);
+	int64_t sum = 0, n = 0, end;
+	const json_t *t;
+	json_t *all;
+
+	process_kill(w.reader);
+	for (int i = 0; i < LEAVERS; i++)
+		leavers[i] = lib_subscriber(w.node, NULL);
+	ok(zcp_publisher_wait(w.publisher, LEAVERS + 1, 20 * SECOND));
+	trace("latency", "--interval", "0.2");
+	for (; n < 10; n++) {
+		ok(lib_send(w.publisher, (uint64_t)n, 64));
+		lib_receive(s);
+		for (int i = 0; i < LEAVERS; i++)
+			lib_receive(leavers[i]);
+	}
+	for (int i = 0; i < LEAVERS; i++)
+		zcp_subscriber_close(leavers[i]);
+	for (end = now_ns() + 5 * SECOND; now_ns() < end; n++) {
+		ok(lib_send(w.publisher, (uint64_t)n, 64));
+		lib_receive(s);
+		usleep(5000);
+	}
+	all = trace_lines();
+	t = total_line(all);
+	ck_assert_int_eq(number_of(t, "count"), n + 10 * LEAVERS);
+	for (size_t i = 0; i < json_array_size(all); i++) {
+		t = json_array_get(all, i);
+		if (strcmp(text_of(t, "type"), "interval"))
+			continue;
+		ck_assert_int_ge(number_of(t, "count"), 0);
+		ck_assert_int_le(number_of(t, "count"), n + 10 * LEAVERS);
+		sum += number_of(t, "count");
+	}
+	ck_assert_int_le(sum, n + 10 * LEAVERS);
+	json_decref(all);
+	world_end(&w);
+}
+END_TEST
+
 START_TEST(top_counts_what_goes_in_and_out)
 {
 	struct world w = world_begin(take_all, &(struct zcp_publisher_options){ .reliable = true, .timeout = -1 });
@@ -184,7 +230,8 @@ int main(void)
 	Suite *suite = suite_create("trace-latency");
 
 	trace_skip();
-	add(suite, "latency", latency_counts_every_message, latency_of_late_readers, latency_without_timestamps, latency_counts_short_lives);
+	add(suite, "latency", latency_counts_every_message, latency_of_late_readers, latency_without_timestamps, latency_counts_short_lives,
+	    latency_counts_who_has_left);
 	add(suite, "top", top_counts_what_goes_in_and_out);
 	return run_suite(suite);
 }
